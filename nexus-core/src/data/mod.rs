@@ -1,0 +1,1 @@
+//! From text records to padded batches.
