@@ -1,0 +1,59 @@
+//! Keys and values of the positions that a model has already seen.
+
+use burn::tensor::Tensor;
+
+/// The cache of a whole model: one entry per layer.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    pub(crate) layers: Vec<LayerCache>,
+    /// Number of positions seen so far.
+    pub(crate) length: usize,
+}
+
+/// Keys and values of one layer, `[B, K, S, head_dim]`; with a window, only what the window can still reach.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LayerCache {
+    entries: Option<(Tensor<4>, Tensor<4>)>,
+    window: Option<usize>,
+}
+
+impl Cache {
+    /// An empty cache for layers with these windows.
+    pub(crate) fn new(windows: &[Option<usize>]) -> Self {
+        let layers =
+            windows.iter().map(|&window| LayerCache { entries: None, window }).collect();
+        Self { layers, length: 0 }
+    }
+
+    /// Number of positions seen so far.
+    pub fn len(&self) -> usize {
+        self.length
+    }
+
+    /// Whether nothing has been seen yet.
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+}
+
+impl LayerCache {
+    /// Number of cached positions.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.as_ref().map_or(0, |(key, _)| key.dims()[2])
+    }
+
+    /// Appends the new positions and gives all of them back for this pass.
+    pub(crate) fn extend(&mut self, key: Tensor<4>, value: Tensor<4>) -> (Tensor<4>, Tensor<4>) {
+        let (key, value) = match self.entries.take() {
+            Some((k, v)) => (Tensor::cat(vec![k, key], 2), Tensor::cat(vec![v, value], 2)),
+            None => (key, value),
+        };
+        let length = key.dims()[2];
+        // The next token sees itself and `window - 1` earlier ones.
+        let kept = self.window.map_or(length, |window| length.min(window.saturating_sub(1)));
+        self.entries = (kept > 0).then(|| {
+            (key.clone().narrow(2, length - kept, kept), value.clone().narrow(2, length - kept, kept))
+        });
+        (key, value)
+    }
+}

@@ -1,0 +1,75 @@
+//! GPT-2 (Radford et al. 2019). Reference: `GPT2LMHeadModel` of transformers.
+//!
+//! Deviations: the dropouts of the config (`embd_pdrop`, `resid_pdrop`, `attn_pdrop`) are not applied while training;
+//! cross-attention, and the two options that change the attention's scale, are refused.
+
+use super::super::config::{
+    Activation, AttentionBias, DecoderConfig, MlpKind, NormKind, Position,
+};
+use super::{ConfigReader, Names};
+use crate::Result;
+
+pub(super) const NAMES: Names = Names {
+    blocks: "transformer.h",
+    modules: &[
+        ("attention_norm", "ln_1"),
+        ("attention", "attn"),
+        ("attention.inputs.fused", "attn.c_attn"),
+        ("attention.output", "attn.c_proj"),
+        ("mlp_norm", "ln_2"),
+        ("mlp.up", "mlp.c_fc"),
+        ("mlp.down", "mlp.c_proj"),
+        ("embedding", "transformer.wte"),
+        ("positions", "transformer.wpe"),
+        ("norm", "transformer.ln_f"),
+        ("head", "lm_head"),
+    ],
+    conv1d: true,
+    optional_prefix: "transformer.",
+    buffers: &[".attn.bias", ".attn.masked_bias"],
+};
+
+pub(super) fn config(json: &ConfigReader) -> Result<DecoderConfig> {
+    for field in ["add_cross_attention", "scale_attn_by_inverse_layer_idx"] {
+        json.refuse(field)?;
+    }
+    if !json.flag("scale_attn_weights", true)? {
+        return Err(json.wrong("scale_attn_weights", "true"));
+    }
+    let hidden = json.size("n_embd")?;
+    let heads = json.size("n_head")?;
+    if heads == 0 || !hidden.is_multiple_of(heads) {
+        return Err(json.wrong("n_head", &format!("a divisor of n_embd = {hidden}")));
+    }
+    let layers = json.size("n_layer")?;
+    let activation = match json.optional_text("activation_function")?.unwrap_or("gelu_new") {
+        "gelu_new" | "gelu_pytorch_tanh" => Activation::GeluTanh,
+        "gelu" => Activation::Gelu,
+        "relu" => Activation::Relu,
+        "silu" | "swish" => Activation::Silu,
+        _ => {
+            return Err(json.wrong("activation_function", "one of gelu_new, gelu, relu, silu"));
+        }
+    };
+    Ok(DecoderConfig {
+        vocab_size: json.size("vocab_size")?,
+        hidden_size: hidden,
+        feed_forward: json.optional_size("n_inner")?.unwrap_or(4 * hidden),
+        layers,
+        heads,
+        kv_heads: heads,
+        head_dim: hidden / heads,
+        max_positions: json.size("n_positions")?,
+        norm: NormKind::LayerNorm,
+        norm_eps: json.number("layer_norm_epsilon", 1e-5)?,
+        position: Position::Learned,
+        mlp: MlpKind::Plain,
+        activation,
+        attention_bias: AttentionBias { qkv: true, output: true },
+        mlp_bias: true,
+        fused_qkv: true,
+        tied_head: json.flag("tie_word_embeddings", true)?,
+        windows: vec![None; layers],
+        initializer_range: json.number("initializer_range", 0.02)?,
+    })
+}

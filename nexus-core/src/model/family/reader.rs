@@ -1,0 +1,125 @@
+//! Typed access to the fields of a `config.json`.
+
+use crate::{Error, Result};
+use serde_json::{Map, Value};
+use std::path::Path;
+
+/// Reads fields and says which file and field is at fault.
+#[derive(Clone, Copy, Debug)]
+pub struct ConfigReader<'a> {
+    json: &'a Map<String, Value>,
+    path: &'a Path,
+}
+
+impl<'a> ConfigReader<'a> {
+    /// A reader over `json`, which came from `path`.
+    pub fn new(json: &'a Map<String, Value>, path: &'a Path) -> Self {
+        Self { json, path }
+    }
+
+    /// Whether there is no field at all.
+    pub fn is_empty(&self) -> bool {
+        self.json.is_empty()
+    }
+
+    /// The field, unless it is absent or null.
+    pub fn value(&self, field: &str) -> Option<&'a Value> {
+        self.json.get(field).filter(|value| !value.is_null())
+    }
+
+    /// A reader over an object field, unless it is absent or null.
+    ///
+    /// # Errors
+    /// [`Error::Format`] when the field is not an object.
+    pub fn object(&self, field: &str) -> Result<Option<ConfigReader<'a>>> {
+        match self.value(field) {
+            None => Ok(None),
+            Some(Value::Object(json)) => Ok(Some(ConfigReader { json, path: self.path })),
+            Some(_) => Err(self.wrong(field, "an object")),
+        }
+    }
+
+    /// A text field.
+    ///
+    /// # Errors
+    /// [`Error::Format`] when the field is missing or not a text.
+    pub fn text(&self, field: &str) -> Result<&'a str> {
+        self.optional_text(field)?.ok_or_else(|| self.wrong(field, "a text"))
+    }
+
+    /// A text field that may be absent.
+    ///
+    /// # Errors
+    /// [`Error::Format`] when the field is not a text.
+    pub fn optional_text(&self, field: &str) -> Result<Option<&'a str>> {
+        self.value(field)
+            .map(|value| value.as_str().ok_or_else(|| self.wrong(field, "a text")))
+            .transpose()
+    }
+
+    /// A count.
+    ///
+    /// # Errors
+    /// [`Error::Format`] when the field is missing or not a whole number from 0 to 2^32.
+    pub fn size(&self, field: &str) -> Result<usize> {
+        self.optional_size(field)?.ok_or_else(|| self.wrong(field, "a whole number"))
+    }
+
+    /// A count that may be absent.
+    ///
+    /// # Errors
+    /// [`Error::Format`] when the field is not a whole number from 0 to 2^32.
+    pub fn optional_size(&self, field: &str) -> Result<Option<usize>> {
+        self.value(field)
+            .map(|value| {
+                value
+                    .as_u64()
+                    .filter(|&n| n <= 1 << 32)
+                    .map(|n| n as usize)
+                    .ok_or_else(|| self.wrong(field, "a whole number from 0 to 2^32"))
+            })
+            .transpose()
+    }
+
+    /// A number, or `default` when the field is absent.
+    ///
+    /// # Errors
+    /// [`Error::Format`] when the field is not a number.
+    pub fn number(&self, field: &str, default: f64) -> Result<f64> {
+        self.value(field)
+            .map_or(Ok(default), |value| value.as_f64().ok_or_else(|| self.wrong(field, "a number")))
+    }
+
+    /// A flag, or `default` when the field is absent.
+    ///
+    /// # Errors
+    /// [`Error::Format`] when the field is not true or false.
+    pub fn flag(&self, field: &str, default: bool) -> Result<bool> {
+        self.value(field).map_or(Ok(default), |value| {
+            value.as_bool().ok_or_else(|| self.wrong(field, "true or false"))
+        })
+    }
+
+    /// Refuses a flag that the decoder does not implement.
+    ///
+    /// # Errors
+    /// [`Error::Format`] when the field is true.
+    pub fn refuse(&self, field: &str) -> Result<()> {
+        match self.flag(field, false)? {
+            true => Err(Error::format(self.path, format!("{field} = true is not supported"))),
+            false => Ok(()),
+        }
+    }
+
+    /// An error about `field`.
+    pub fn wrong(&self, field: &str, expected: &str) -> Error {
+        let found = match self.json.get(field) {
+            None => "missing".to_string(),
+            Some(value) => {
+                let text = value.to_string();
+                text.chars().take(60).collect()
+            }
+        };
+        Error::format(self.path, format!("field '{field}': expected {expected}, found {found}"))
+    }
+}

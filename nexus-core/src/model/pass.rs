@@ -1,0 +1,79 @@
+//! What one forward pass knows besides its inputs.
+
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+/// Whether a forward pass trains, and with which dropout.
+///
+/// Masks are a pure function of the seed, the layer and the shape: a resumed run draws the masks that the
+/// uninterrupted run would have drawn, and no random state has to be carried.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pass {
+    dropout_seed: Option<u64>,
+}
+
+impl Pass {
+    /// A pass without dropout: evaluation, generation, and training where every dropout is 0.
+    pub fn inference() -> Self {
+        Self::default()
+    }
+
+    /// A training pass whose dropout masks follow from `seed`; give every micro-batch its own.
+    pub fn training(seed: u64) -> Self {
+        Self { dropout_seed: Some(seed) }
+    }
+
+    /// The mask for one layer, with kept elements already scaled by `1 / (1 - probability)`; `None` when
+    /// nothing is dropped. `probability` is resolved to 1/65536.
+    pub fn dropout_mask(
+        &self,
+        probability: f64,
+        salt: u64,
+        [rows, columns]: [usize; 2],
+    ) -> Option<Vec<f32>> {
+        let seed = self.dropout_seed?;
+        if probability <= 0.0 {
+            return None;
+        }
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        rng.set_stream(salt);
+        let threshold = (probability * 65536.0).round() as u32;
+        let kept = (1.0 / (1.0 - probability)) as f32;
+        let count = rows * columns;
+        let mut mask = Vec::with_capacity(count + 3);
+        while mask.len() < count {
+            let mut word = rng.next_u64();
+            for _ in 0..4 {
+                mask.push(if (word & 0xffff) as u32 >= threshold { kept } else { 0.0 });
+                word >>= 16;
+            }
+        }
+        mask.truncate(count);
+        Some(mask)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mask_repeats_and_drops_the_asked_share() {
+        let pass = Pass::training(3);
+        let mask = pass.dropout_mask(0.25, 1, [100, 101]).unwrap();
+        assert_eq!(mask.len(), 10_100);
+        assert_eq!(mask, pass.dropout_mask(0.25, 1, [100, 101]).unwrap());
+        assert_ne!(mask, pass.dropout_mask(0.25, 2, [100, 101]).unwrap());
+        assert_ne!(mask, Pass::training(4).dropout_mask(0.25, 1, [100, 101]).unwrap());
+        let dropped = mask.iter().filter(|&&m| m == 0.0).count() as f64 / 10_100.0;
+        // Three standard deviations of a binomial share at n = 10,100.
+        assert!((dropped - 0.25).abs() < 0.013, "{dropped}");
+        assert!(mask.iter().all(|&m| m == 0.0 || (m - 4.0 / 3.0).abs() < 1e-6));
+    }
+
+    #[test]
+    fn inference_and_zero_probability_have_no_mask() {
+        assert!(Pass::inference().dropout_mask(0.5, 0, [2, 2]).is_none());
+        assert!(Pass::training(1).dropout_mask(0.0, 0, [2, 2]).is_none());
+    }
+}

@@ -1,0 +1,15 @@
+//! Hugging Face model folders: read with every byte bounded, written atomically.
+
+mod atomic;
+mod checkpoint;
+mod load;
+mod parameters;
+mod save;
+mod tensor_file;
+
+pub(crate) use checkpoint::transpose;
+pub use atomic::{AtomicFolder, read_bounded, write_file};
+pub use load::{load, read_config};
+pub use parameters::{NamedParameter, parameters};
+pub use save::{OwnedTensor, save, write_tensors};
+pub use tensor_file::TensorFile;
