@@ -1,0 +1,34 @@
+"""Qwen2: biases on q, k, v only, tied head, sliding window switched off."""
+
+import pathlib
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+from golden import Case, export_case
+from transformers import Qwen2Config
+
+CASE = Case(
+    Qwen2Config(
+        vocab_size=64,
+        hidden_size=24,
+        intermediate_size=40,
+        num_hidden_layers=2,
+        num_attention_heads=6,
+        num_key_value_heads=2,
+        max_position_embeddings=64,
+        initializer_range=0.2,
+        tie_word_embeddings=True,
+        use_sliding_window=False,
+        bos_token_id=1,
+        eos_token_id=2,
+    )
+)
+
+
+def export(folder):
+    export_case(CASE, folder)
+
+
+if __name__ == "__main__":
+    export(HERE)
