@@ -64,13 +64,14 @@ class Case:
 
 
 def llama_config(**changes):
-    """The untied LLaMA that the llama cases vary: H 24, 6 query heads on 2 key/value heads of D 4, V 64."""
+    """The untied LLaMA that the llama cases vary: hidden 24, 8 query heads on 2 key/value heads of D 4, V 64."""
     fields = dict(
         vocab_size=64,
         hidden_size=24,
         intermediate_size=40,
         num_hidden_layers=2,
-        num_attention_heads=6,
+        num_attention_heads=8,
+        head_dim=4,
         num_key_value_heads=2,
         max_position_embeddings=64,
         initializer_range=0.2,

@@ -7,7 +7,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 from golden import Case, export_case, llama_config
 
-CASE = Case(llama_config(tie_word_embeddings=True, attention_bias=True, mlp_bias=True, head_dim=8))
+CASE = Case(llama_config(tie_word_embeddings=True, attention_bias=True, mlp_bias=True, head_dim=6, intermediate_size=30))
 
 
 def export(folder):
