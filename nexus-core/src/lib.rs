@@ -2,8 +2,10 @@
 
 pub mod adapter;
 pub mod data;
+mod device;
 pub mod error;
 pub mod model;
 pub mod weights;
 
+pub use device::{COMPILED, device};
 pub use error::{Error, Result};

@@ -1,1 +1,1 @@
-
+//! Evaluation of models.

@@ -2,7 +2,7 @@
 
 use super::config::AdapterConfig;
 use super::select::Selection;
-use crate::model::{AdapterState, Decoder, LowRank, LowRankSettings};
+use crate::model::{AdapterState, Decoder, LowRank, LowRankSettings, split_path};
 use crate::{Error, Result};
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Device, Tensor, TensorData};
@@ -145,7 +145,7 @@ fn train_matching(model: Decoder, wanted: impl Fn(&str) -> bool) -> Result<Decod
         }
         fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
             let path = self.path.join(".");
-            let module = path.rsplit_once('.').map_or("", |(module, _)| module);
+            let (module, _) = split_path(&path);
             if module.ends_with(".adapter") || !(self.wanted)(module) {
                 return param;
             }

@@ -1,7 +1,7 @@
 //! `adapter_config.json` in PEFT's form.
 
 use crate::{Error, Result};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use std::collections::BTreeMap;
 
 /// The fields of PEFT's LoRA configuration that Nexus implements.
@@ -24,6 +24,7 @@ pub struct AdapterConfig {
     /// Rank.
     pub r: usize,
     /// Numerator of the scale.
+    #[serde(serialize_with = "whole")]
     pub lora_alpha: f64,
     /// Probability of dropping an input of the adapter.
     pub lora_dropout: f64,
@@ -38,6 +39,7 @@ pub struct AdapterConfig {
     /// Rank by pattern: a regular expression that the end of the module path must match.
     pub rank_pattern: BTreeMap<String, usize>,
     /// Alpha by pattern.
+    #[serde(serialize_with = "whole_values")]
     pub alpha_pattern: BTreeMap<String, f64>,
     /// Modules that are trained and saved whole.
     pub modules_to_save: Option<Vec<String>>,
@@ -185,4 +187,21 @@ impl AdapterConfig {
         }
         Ok(())
     }
+}
+
+/// Writes 8.0 as 8: PEFT writes alpha as it was given, nearly always a whole number.
+fn whole<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    match *value as u32 {
+        whole if f64::from(whole) == *value => serializer.serialize_u32(whole),
+        _ => serializer.serialize_f64(*value),
+    }
+}
+
+fn whole_values<S: Serializer>(
+    values: &BTreeMap<String, f64>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Whole(#[serde(serialize_with = "whole")] f64);
+    serializer.collect_map(values.iter().map(|(key, &value)| (key, Whole(value))))
 }

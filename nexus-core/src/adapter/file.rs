@@ -3,7 +3,7 @@
 use super::attach::{Factors, attach_with};
 use super::config::AdapterConfig;
 use super::select::Selection;
-use crate::model::{Decoder, Spec};
+use crate::model::{Decoder, Spec, split_path};
 use crate::weights::{
     OwnedTensor, TensorFile, parameters, read_bounded, transpose, write_file, write_tensors,
 };
@@ -47,7 +47,7 @@ pub fn save_adapter(model: &Decoder, base: &str, folder: &Path) -> Result<()> {
     let mut tensors = BTreeMap::new();
     for parameter in parameters(model) {
         let name = parameter_name(spec, &parameter.path);
-        let module = parameter.path.rsplit_once('.').map_or("", |(module, _)| module);
+        let (module, _) = split_path(&parameter.path);
         let shape = parameter.shape.as_slice();
         let tensor = if parameter.path.contains(".adapter.") {
             let &[rows, columns] = shape else { continue };
@@ -139,7 +139,7 @@ pub fn load_adapter(model: Decoder, folder: &Path) -> Result<Decoder> {
 
     let mut whole = Vec::new();
     for parameter in parameters(&model) {
-        let module = parameter.path.rsplit_once('.').map_or("", |(module, _)| module);
+        let (module, _) = split_path(&parameter.path);
         if parameter.path.contains(".adapter.") || !selection.saves(&spec.module_name(module)) {
             continue;
         }

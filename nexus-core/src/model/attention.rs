@@ -57,7 +57,7 @@ impl Attention {
         let mut part = |name: &str, outputs: usize, wanted: bool| {
             wanted
                 .then(|| {
-                    let path = format!("{path}.{name}");
+                    let path = format!("{path}.inputs.{name}");
                     Projection::build(source, &path, [d, outputs], bias.qkv, init)
                 })
                 .transpose()

@@ -19,5 +19,6 @@ pub use family::{ConfigReader, Family, MODEL_TYPES, Spec, StoredAs};
 pub use pass::Pass;
 pub use projection::{AdapterState, LowRank, LowRankSettings, Projection};
 pub use rotary::{RotaryConfig, RotaryScaling};
+pub(crate) use family::split_path;
 pub(crate) use source::unit;
 pub use source::{Init, ParameterSource, RandomSource};

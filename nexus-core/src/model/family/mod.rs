@@ -73,7 +73,7 @@ impl Spec {
     /// Where the parameter at one of our paths is stored.
     pub fn stored_as(&self, path: &str) -> StoredAs {
         let names = self.names();
-        let (module, parameter) = path.rsplit_once('.').unwrap_or(("", path));
+        let (module, parameter) = split_path(path);
         let key = format!("{}.{parameter}", self.module_name(module));
         // Matrices of projections only: embeddings are [V, D] on both sides.
         let matrix = parameter == "weight"
@@ -105,6 +105,11 @@ impl Spec {
             Family::Llama => &llama::NAMES,
         }
     }
+}
+
+/// A parameter's path as module and name; the embeddings are parameters of the model itself.
+pub(crate) fn split_path(path: &str) -> (&str, &str) {
+    path.rsplit_once('.').unwrap_or((path, "weight"))
 }
 
 /// The key map of a family.
