@@ -4,6 +4,7 @@ pub mod adapter;
 pub mod data;
 mod device;
 pub mod error;
+pub mod generate;
 pub mod model;
 pub mod weights;
 
