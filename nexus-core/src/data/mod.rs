@@ -1,1 +1,26 @@
 //! From text records to padded batches.
+//!
+//! [`read_records`] reads a file, [`encode_records`] turns each record into token ids and labels
+//! with a [`Tokenizer`] (and its [`ChatTemplate`]), [`epoch_order`] says which examples make an
+//! optimizer step and [`collate`] pads them into a [`Batch`].
+
+mod batch;
+mod chat;
+mod decode_stream;
+mod encode;
+mod generation;
+mod jinja;
+mod record;
+mod sentencepiece;
+mod strftime;
+mod tokenizer;
+mod tokenizer_files;
+
+pub use batch::{Batch, ExampleSource, collate, epoch_order};
+pub use chat::{CHATML, ChatTemplate, Message, Segment};
+pub use decode_stream::DecodeStream;
+pub use encode::{
+    EncodeOptions, Encoded, Example, IGNORED, LossMask, Overflow, encode_records, pack_wrapped,
+};
+pub use record::{Located, Record, read_jsonl, read_records, read_text};
+pub use tokenizer::Tokenizer;

@@ -1,0 +1,352 @@
+//! Text to token ids and back, with the special tokens and the chat template of a model folder.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
+use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+use tokenizers::processors::PostProcessorWrapper;
+use tokenizers::{AddedToken, Encoding, PostProcessor};
+
+use super::{ChatTemplate, DecodeStream, tokenizer_files};
+use crate::{Error, Result};
+
+/// The special token of GPT-2, which plays all roles.
+const END_OF_TEXT: &str = "<|endoftext|>";
+
+/// A tokenizer with the ids of its special tokens and its chat template. Cheap to clone.
+#[derive(Clone)]
+pub struct Tokenizer {
+    /// Without post-processor, truncation and padding: a post-processor may trim white space from
+    /// the offsets, and the mask needs them whole.
+    inner: Arc<tokenizers::Tokenizer>,
+    post: Option<PostProcessorWrapper>,
+    /// One more than the largest id.
+    size: usize,
+    bos: Option<u32>,
+    eos: Vec<u32>,
+    pad: Option<u32>,
+    /// The texts of the special tokens by role (`bos_token`, ...).
+    special: BTreeMap<String, String>,
+    template: Option<ChatTemplate>,
+}
+
+impl fmt::Debug for Tokenizer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tokenizer")
+            .field("size", &self.size)
+            .field("special", &self.special)
+            .field("eos", &self.eos)
+            .field("chat_template", &self.template.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Tokenizer {
+    /// Loads the tokenizer of a model folder: `tokenizer.json`, or else `tokenizer.model`
+    /// (SentencePiece BPE), or else `vocab.json` and `merges.txt` (GPT-2).
+    ///
+    /// Special tokens come from `tokenizer_config.json`, `special_tokens_map.json`,
+    /// `generation_config.json` and `config.json`; the chat template from `chat_template.jinja` or
+    /// else `chat_template.json` or `tokenizer_config.json`. None of these is required.
+    ///
+    /// # Errors
+    /// [`Error::Io`] and [`Error::Format`] where a file cannot be read; [`Error::Tokenizer`] where
+    /// the files contradict each other or none of the three forms is there.
+    pub fn load(dir: &Path) -> Result<Self> {
+        tokenizer_files::load(dir)
+    }
+
+    /// Wraps a tokenizer without special tokens and chat template; truncation and padding that it
+    /// is set to are turned off.
+    pub fn from_tokenizer(mut tokenizer: tokenizers::Tokenizer) -> Self {
+        let post = tokenizer.get_post_processor().cloned();
+        tokenizer.with_post_processor(None::<PostProcessorWrapper>);
+        tokenizer.with_padding(None);
+        // Only setting a truncation can fail, not removing it.
+        let _ = tokenizer.with_truncation(None);
+        let mut this = Self {
+            inner: Arc::new(tokenizer),
+            post,
+            size: 0,
+            bos: None,
+            eos: Vec::new(),
+            pad: None,
+            special: BTreeMap::new(),
+            template: None,
+        };
+        this.measure();
+        this
+    }
+
+    /// Names the special tokens; `None` keeps what is set. A token that the vocabulary lacks is
+    /// added to it, as transformers does.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] where a name is empty.
+    pub fn with_special(
+        mut self,
+        bos: Option<&str>,
+        eos: Option<&str>,
+        pad: Option<&str>,
+    ) -> Result<Self> {
+        if let Some(name) = bos {
+            self.bos = Some(self.set_special("bos_token", name)?);
+        }
+        if let Some(name) = eos {
+            let id = self.set_special("eos_token", name)?;
+            self.eos.retain(|&other| other != id);
+            self.eos.insert(0, id);
+        }
+        if let Some(name) = pad {
+            self.pad = Some(self.set_special("pad_token", name)?);
+        }
+        if let Some(template) = &self.template {
+            self.template = Some(ChatTemplate::new(template.source(), &self.special)?);
+        }
+        Ok(self)
+    }
+
+    /// Uses `source` as chat template, with this tokenizer's special tokens as its variables.
+    ///
+    /// # Errors
+    /// As [`ChatTemplate::new`].
+    pub fn with_chat_template(mut self, source: &str) -> Result<Self> {
+        self.template = Some(ChatTemplate::new(source, &self.special)?);
+        Ok(self)
+    }
+
+    /// Trains a byte-level BPE tokenizer as GPT-2's on `texts`, with at most `vocab_size` tokens.
+    ///
+    /// `special` are special tokens, in the order of their ids from 0. `<|endoftext|>` is added
+    /// where it is not among them, and is the bos, eos and pad token
+    /// ([`with_special`](Self::with_special) changes that).
+    ///
+    /// # Errors
+    /// [`Error::Config`] where `vocab_size` has no room for the 256 bytes and the special tokens;
+    /// [`Error::Tokenizer`] where the trainer fails.
+    pub fn train_bpe(
+        texts: impl Iterator<Item = String> + Send,
+        vocab_size: usize,
+        special: &[&str],
+    ) -> Result<Self> {
+        let mut names: Vec<&str> = special.to_vec();
+        if !names.contains(&END_OF_TEXT) {
+            names.insert(0, END_OF_TEXT);
+        }
+        let least = 256 + names.len();
+        if vocab_size < least {
+            let allowed = format!("at least {least}: 256 bytes and {} specials", names.len());
+            return Err(Error::config("vocab_size", vocab_size, allowed));
+        }
+        let mut trainer = BpeTrainerBuilder::new()
+            .show_progress(false)
+            .vocab_size(vocab_size)
+            .initial_alphabet(ByteLevel::alphabet().into_iter().collect::<HashSet<_>>())
+            .special_tokens(names.iter().map(|n| AddedToken::from(*n, true)).collect())
+            .build();
+        let mut model = BPE::default();
+        let level = ByteLevel::new(false, true, true);
+        let mut inner = tokenizers::TokenizerImpl::<
+            BPE,
+            tokenizers::NormalizerWrapper,
+            ByteLevel,
+            ByteLevel,
+            ByteLevel,
+        >::new(std::mem::take(&mut model));
+        inner.with_pre_tokenizer(Some(level));
+        inner.with_post_processor(Some(level));
+        inner.with_decoder(Some(level));
+        inner.train(&mut trainer, texts).map_err(failed)?;
+        // Through its own file format, to the type that holds every kind of tokenizer.
+        let json = inner.to_string(false).map_err(failed)?;
+        let inner = tokenizers::Tokenizer::from_bytes(json).map_err(failed)?;
+        Self::from_tokenizer(inner).with_special(
+            Some(END_OF_TEXT),
+            Some(END_OF_TEXT),
+            Some(END_OF_TEXT),
+        )
+    }
+
+    /// Encodes text; with `add_special`, with the special tokens that the tokenizer puts around a
+    /// text. Special tokens that are written out in the text are recognised either way.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] where the tokenizer fails.
+    pub fn encode(&self, text: &str, add_special: bool) -> Result<Vec<u32>> {
+        let encoding = self.inner.encode_fast(text, false).map_err(failed)?;
+        Ok(self.process(encoding, add_special)?.get_ids().to_vec())
+    }
+
+    /// Encodes text and gives for each token the range of bytes it stands for, white space
+    /// included; an added special token has the empty range at the text's begin or end.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode).
+    pub fn encode_with_offsets(
+        &self,
+        text: &str,
+        add_special: bool,
+    ) -> Result<Vec<(u32, (usize, usize))>> {
+        let encoding = self.inner.encode(text, false).map_err(failed)?;
+        let offsets = encoding.get_offsets().to_vec();
+        let processed = self.process(encoding, add_special)?;
+        let mut own = offsets.into_iter();
+        let mut at = (0, 0);
+        let added = processed.get_special_tokens_mask();
+        Ok(std::iter::zip(processed.get_ids(), added)
+            .map(|(&id, &added)| match added {
+                0 => {
+                    let range = own.next().unwrap_or(at);
+                    at = (range.1, range.1);
+                    (id, range)
+                }
+                _ => (id, at),
+            })
+            .collect())
+    }
+
+    fn process(&self, encoding: Encoding, add_special: bool) -> Result<Encoding> {
+        match &self.post {
+            Some(post) => post.process(encoding, None, add_special).map_err(failed),
+            None => Ok(encoding),
+        }
+    }
+
+    /// The text of token ids; ids that the vocabulary lacks are left out.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] where the decoder fails.
+    pub fn decode(&self, ids: &[u32], skip_special: bool) -> Result<String> {
+        self.inner.decode(ids, skip_special).map_err(failed)
+    }
+
+    /// Decodes ids one by one, for text that appears while it is generated.
+    pub fn decode_stream(&self, skip_special: bool) -> DecodeStream<'_> {
+        DecodeStream::new(self, skip_special)
+    }
+
+    /// One more than the largest token id, added tokens included.
+    pub fn vocab_size(&self) -> usize {
+        self.size
+    }
+
+    /// The token that begins a sequence.
+    pub fn bos(&self) -> Option<u32> {
+        self.bos
+    }
+
+    /// The tokens that end a sequence; the first is the one to write, each stops generation.
+    pub fn eos(&self) -> &[u32] {
+        &self.eos
+    }
+
+    /// The token to pad with: the pad token, or else the first eos token, or else 0.
+    pub fn pad(&self) -> u32 {
+        self.pad.or(self.eos.first().copied()).unwrap_or(0)
+    }
+
+    /// The id of a token, as it is written in the vocabulary.
+    pub fn token_id(&self, token: &str) -> Option<u32> {
+        self.inner.token_to_id(token)
+    }
+
+    /// The token of an id, as it is written in the vocabulary.
+    pub fn id_to_token(&self, id: u32) -> Option<String> {
+        self.inner.id_to_token(id)
+    }
+
+    /// The model's chat template, if it has one.
+    pub fn chat_template(&self) -> Option<&ChatTemplate> {
+        self.template.as_ref()
+    }
+
+    /// Checks that a model with `model_vocab` embeddings knows every token.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] where it does not. (More embeddings than tokens are usual: padding.)
+    pub fn check_vocabulary(&self, model_vocab: usize) -> Result<()> {
+        if self.size <= model_vocab {
+            return Ok(());
+        }
+        Err(Error::Tokenizer {
+            why: format!(
+                "its largest id is {}, but the model has {model_vocab} embeddings; use the \
+                 tokenizer of this model, or enlarge the embeddings",
+                self.size - 1
+            ),
+        })
+    }
+
+    /// Writes `tokenizer.json`, `tokenizer_config.json` and, if there is a chat template,
+    /// `chat_template.jinja` into `dir`, as transformers' `AutoTokenizer` reads them.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where a file cannot be written.
+    pub fn save(&self, dir: &Path) -> Result<()> {
+        let mut whole = (*self.inner).clone();
+        whole.with_post_processor(self.post.clone());
+        let write = |name: &str, text: String| {
+            let path = dir.join(name);
+            std::fs::write(&path, text).map_err(Error::io("write", path))
+        };
+        write("tokenizer.json", whole.to_string(false).map_err(failed)?)?;
+        let mut config = Map::new();
+        config.insert("tokenizer_class".into(), json!("PreTrainedTokenizerFast"));
+        config.insert("clean_up_tokenization_spaces".into(), json!(false));
+        config.extend(self.special.iter().map(|(role, name)| (role.clone(), json!(name))));
+        let config = Value::Object(config);
+        write("tokenizer_config.json", format!("{config:#}\n"))?;
+        if let Some(template) = &self.template {
+            write("chat_template.jinja", template.source().to_owned())?;
+        }
+        Ok(())
+    }
+
+    /// Records a special token's name and gives its id; adds it to the vocabulary where needed.
+    pub(super) fn set_special(&mut self, role: &str, name: &str) -> Result<u32> {
+        let missing = || Error::Tokenizer { why: format!("{role} = {name:?} cannot be added") };
+        let token = AddedToken::from(name, true).normalized(false);
+        // A known token is marked as special, so that decoding can skip it.
+        Arc::make_mut(&mut self.inner).add_special_tokens([token]).map_err(failed)?;
+        let id = self.token_id(name).ok_or_else(missing)?;
+        self.measure();
+        self.special.insert(role.to_owned(), name.to_owned());
+        Ok(id)
+    }
+
+    pub(super) fn set_post(&mut self, post: PostProcessorWrapper) {
+        self.post = Some(post);
+    }
+
+    /// Fills roles that no name was given for.
+    pub(super) fn set_ids(&mut self, bos: Option<u32>, eos: &[u32], pad: Option<u32>) {
+        self.bos = self.bos.or(bos);
+        self.pad = self.pad.or(pad);
+        for &id in eos {
+            if !self.eos.contains(&id) {
+                self.eos.push(id);
+            }
+        }
+        for (role, id) in [
+            ("bos_token", self.bos),
+            ("eos_token", self.eos.first().copied()),
+            ("pad_token", self.pad),
+        ] {
+            if let Some(name) = id.and_then(|id| self.id_to_token(id)) {
+                self.special.entry(role.into()).or_insert(name);
+            }
+        }
+    }
+
+    fn measure(&mut self) {
+        self.size = self.inner.get_vocab(true).values().max().map_or(0, |&id| id as usize + 1);
+    }
+}
+
+fn failed(error: Box<dyn std::error::Error + Send + Sync>) -> Error {
+    Error::Tokenizer { why: error.to_string() }
+}
