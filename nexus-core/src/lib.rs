@@ -6,6 +6,9 @@ mod device;
 pub mod error;
 pub mod generate;
 pub mod model;
+pub mod observe;
+pub mod report;
+pub mod stage;
 pub mod weights;
 
 pub use device::{COMPILED, device};

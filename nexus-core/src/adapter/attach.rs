@@ -72,8 +72,7 @@ pub(super) fn attach_with(
         let matrix = |values, shape: [usize; 2]| {
             Param::from_tensor(Tensor::from_data(TensorData::new(values, shape), &device))
         };
-        let settings =
-            LowRankSettings { rank, alpha, scale, dropout: config.lora_dropout, salt };
+        let settings = LowRankSettings { rank, alpha, scale, dropout: config.lora_dropout, salt };
         projection.attach(LowRank::new(
             matrix(a, [inputs, rank]),
             matrix(b, [rank, outputs]),

@@ -46,7 +46,8 @@ impl<'a> Selection<'a> {
         let target = config.target_modules.as_ref().ok_or_else(|| {
             Error::config("target_modules", "null", "a list, a pattern, or \"all-linear\"")
         })?;
-        let suffix = |field: &str, pattern: &str| regex(field, &format!(r"^(?:.*\.)?(?:{pattern})$"));
+        let suffix =
+            |field: &str, pattern: &str| regex(field, &format!(r"^(?:.*\.)?(?:{pattern})$"));
         Ok(Self {
             config,
             target: Matcher::new("target_modules", target)?,

@@ -63,7 +63,8 @@ pub fn generate(
             break Finish::Length;
         }
         let values: Vec<i32> = new.iter().map(|&id| id as i32).collect();
-        let hidden = model.hidden_cached(ids_tensor(&values, [1, new.len()], device), &mut cache)?;
+        let hidden =
+            model.hidden_cached(ids_tensor(&values, [1, new.len()], device), &mut cache)?;
         let [_, time, width] = hidden.dims();
         let last = hidden.narrow(1, time - 1, 1).reshape([1, width]);
         let logits = model.logits(last, &Pass::inference()).into_data();

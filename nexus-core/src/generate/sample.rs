@@ -179,7 +179,9 @@ mod tests {
         let config = SamplingConfig { temperature: 1.0, seed: 5, ..SamplingConfig::default() };
         let draw = |config: &SamplingConfig| -> Vec<u32> {
             let mut sampler = Sampler::new(config.clone()).unwrap();
-            (0..4000).map(|_| sampler.next(&[0.0, 1.0f32.ln(), 2.0f32.ln()], &[]).unwrap()).collect()
+            (0..4000)
+                .map(|_| sampler.next(&[0.0, 1.0f32.ln(), 2.0f32.ln()], &[]).unwrap())
+                .collect()
         };
         let draws = draw(&config);
         assert_eq!(draws, draw(&config));
@@ -195,7 +197,10 @@ mod tests {
             (SamplingConfig { top_k: Some(0), ..Default::default() }, "top_k"),
             (SamplingConfig { top_p: 0.0, ..Default::default() }, "top_p"),
             (SamplingConfig { min_p: 1.5, ..Default::default() }, "min_p"),
-            (SamplingConfig { repetition_penalty: 0.0, ..Default::default() }, "repetition_penalty"),
+            (
+                SamplingConfig { repetition_penalty: 0.0, ..Default::default() },
+                "repetition_penalty",
+            ),
         ] {
             assert!(Sampler::new(config).unwrap_err().to_string().starts_with(field));
         }

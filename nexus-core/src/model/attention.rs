@@ -113,10 +113,11 @@ impl Attention {
             scores = scores + mask.clone().unsqueeze();
         }
         let mixed = activation::softmax(scores, 3).matmul(value);
-        let mixed = mixed
-            .reshape([batch, heads, time, dim])
-            .swap_dims(1, 2)
-            .reshape([batch, time, heads * dim]);
+        let mixed = mixed.reshape([batch, heads, time, dim]).swap_dims(1, 2).reshape([
+            batch,
+            time,
+            heads * dim,
+        ]);
         self.output.forward(mixed, pass)
     }
 

@@ -20,8 +20,7 @@ pub(crate) struct LayerCache {
 impl Cache {
     /// An empty cache for layers with these windows.
     pub(crate) fn new(windows: &[Option<usize>]) -> Self {
-        let layers =
-            windows.iter().map(|&window| LayerCache { entries: None, window }).collect();
+        let layers = windows.iter().map(|&window| LayerCache { entries: None, window }).collect();
         Self { layers, length: 0 }
     }
 
@@ -52,7 +51,10 @@ impl LayerCache {
         // The next token sees itself and `window - 1` earlier ones.
         let kept = self.window.map_or(length, |window| length.min(window.saturating_sub(1)));
         self.entries = (kept > 0).then(|| {
-            (key.clone().narrow(2, length - kept, kept), value.clone().narrow(2, length - kept, kept))
+            (
+                key.clone().narrow(2, length - kept, kept),
+                value.clone().narrow(2, length - kept, kept),
+            )
         });
         (key, value)
     }

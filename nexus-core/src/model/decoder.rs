@@ -186,7 +186,9 @@ impl Decoder {
             x = x + table.val().narrow(0, start, time).unsqueeze();
         }
         let rotary = match &config.position {
-            Position::Rotary(rotary) => Some(rotary.table(config.head_dim, start, time, &device)?),
+            Position::Rotary(rotary) => {
+                Some(rotary.table(config.head_dim, start, time, &device)?)
+            }
             Position::Learned => None,
         };
         let shared = AttentionInputs { rotary };

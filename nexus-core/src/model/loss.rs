@@ -31,12 +31,7 @@ impl Decoder {
     ///
     /// # Errors
     /// As [`hidden`](Self::hidden).
-    pub fn loss_sum(
-        &self,
-        ids: Tensor<2, Int>,
-        labels: &[i32],
-        pass: &Pass,
-    ) -> Result<LossSum> {
+    pub fn loss_sum(&self, ids: Tensor<2, Int>, labels: &[i32], pass: &Pass) -> Result<LossSum> {
         let [batch, time] = ids.dims();
         let device = ids.device();
         let (rows, targets) = predicted_rows(labels, time);
@@ -66,11 +61,7 @@ impl Decoder {
     ///
     /// # Errors
     /// As [`hidden`](Self::hidden).
-    pub fn log_probabilities(
-        &self,
-        ids: Tensor<2, Int>,
-        labels: &[i32],
-    ) -> Result<Vec<Vec<f32>>> {
+    pub fn log_probabilities(&self, ids: Tensor<2, Int>, labels: &[i32]) -> Result<Vec<Vec<f32>>> {
         let pass = Pass::inference();
         let [batch, time] = ids.dims();
         let device = ids.device();
@@ -176,7 +167,5 @@ fn fused(hidden: Tensor<2>, weight: HeadWeight, targets: &[i32]) -> Tensor<1> {
     if let Some(gradient) = weight_gradient {
         carriers.push((matrix * Tensor::from_inner(gradient)).sum());
     }
-    carriers
-        .into_iter()
-        .fold(value, |value, carrier| value + carrier.clone() - carrier.detach())
+    carriers.into_iter().fold(value, |value, carrier| value + carrier.clone() - carrier.detach())
 }

@@ -47,9 +47,7 @@ impl Mlp {
     /// `[B, T, D]` to `[B, T, D]`.
     pub(crate) fn forward(&self, x: Tensor<3>, pass: &Pass) -> Tensor<3> {
         let inner = match &self.gate {
-            Some(gate) => {
-                self.activate(gate.forward(x.clone(), pass)) * self.up.forward(x, pass)
-            }
+            Some(gate) => self.activate(gate.forward(x.clone(), pass)) * self.up.forward(x, pass),
             None => self.activate(self.up.forward(x, pass)),
         };
         self.down.forward(inner, pass)

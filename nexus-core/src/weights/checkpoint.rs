@@ -50,7 +50,11 @@ impl<'a> Checkpoint<'a> {
     /// The key as this file spells it: older files leave out the prefix of the bare model.
     fn spelled(&self, key: &str) -> Option<String> {
         let bare = || key.strip_prefix(self.spec.names().optional_prefix);
-        [Some(key), bare()].into_iter().flatten().find(|k| self.keys.contains_key(*k)).map(Into::into)
+        [Some(key), bare()]
+            .into_iter()
+            .flatten()
+            .find(|k| self.keys.contains_key(*k))
+            .map(Into::into)
     }
 
     fn read(&mut self, key: &str) -> Result<(Vec<f32>, Vec<usize>)> {

@@ -7,8 +7,8 @@ mod parameters;
 mod save;
 mod tensor_file;
 
-pub(crate) use checkpoint::transpose;
 pub use atomic::{AtomicFolder, read_bounded, write_file};
+pub(crate) use checkpoint::transpose;
 pub use load::{load, read_config};
 pub use parameters::{NamedParameter, parameters};
 pub use save::{OwnedTensor, save, write_tensors};

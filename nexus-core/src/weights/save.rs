@@ -84,7 +84,7 @@ pub fn save(model: &Decoder, folder: &Path) -> Result<()> {
 /// [`Error::Io`].
 pub fn write_tensors(path: &Path, tensors: &BTreeMap<String, OwnedTensor>) -> Result<()> {
     let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
-    let bytes = safetensors::serialize(tensors, Some(metadata))
-        .map_err(|why| Error::format(path, why))?;
+    let bytes =
+        safetensors::serialize(tensors, Some(metadata)).map_err(|why| Error::format(path, why))?;
     super::write_file(path, &bytes)
 }

@@ -3,9 +3,7 @@
 //! Deviations: the dropouts of the config (`embd_pdrop`, `resid_pdrop`, `attn_pdrop`) are not applied while training;
 //! cross-attention, and the two options that change the attention's scale, are refused.
 
-use super::super::config::{
-    Activation, AttentionBias, DecoderConfig, MlpKind, NormKind, Position,
-};
+use super::super::config::{Activation, AttentionBias, DecoderConfig, MlpKind, NormKind, Position};
 use super::{ConfigReader, Names};
 use crate::Result;
 

@@ -3,9 +3,7 @@
 //!
 //! Deviations: `attention_dropout` is not applied while training; `pretraining_tp` is ignored (it only reorders sums).
 
-use super::super::config::{
-    Activation, AttentionBias, DecoderConfig, MlpKind, NormKind, Position,
-};
+use super::super::config::{Activation, AttentionBias, DecoderConfig, MlpKind, NormKind, Position};
 use super::{ConfigReader, Names, rope};
 use crate::Result;
 use serde_json::Value;

@@ -86,8 +86,9 @@ impl<'a> ConfigReader<'a> {
     /// # Errors
     /// [`Error::Format`] when the field is not a number.
     pub fn number(&self, field: &str, default: f64) -> Result<f64> {
-        self.value(field)
-            .map_or(Ok(default), |value| value.as_f64().ok_or_else(|| self.wrong(field, "a number")))
+        self.value(field).map_or(Ok(default), |value| {
+            value.as_f64().ok_or_else(|| self.wrong(field, "a number"))
+        })
     }
 
     /// A flag, or `default` when the field is absent.
