@@ -1,1 +1,16 @@
-//! The one training loop.
+//! Training of Nexus models: one loop, whatever is trained.
+
+mod adamw;
+mod checkpoint;
+mod config;
+mod progress;
+mod schedule;
+mod state;
+mod step;
+mod trainer;
+
+pub use checkpoint::last_checkpoint;
+pub use config::{TrainConfig, TrainPlan};
+pub use schedule::{Schedule, ScheduleKind};
+pub use state::TrainerState;
+pub use trainer::Sft;

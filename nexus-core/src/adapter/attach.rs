@@ -109,14 +109,19 @@ pub fn set_adapter_state(mut model: Decoder, state: AdapterState) -> Decoder {
     model
 }
 
-/// Folds every adapter into its base and takes it off: a plain model of the same outputs, all parameters trainable.
-pub fn merge_and_unload(model: Decoder) -> Decoder {
-    let mut model = set_adapter_state(model, AdapterState::Merged);
+/// Takes every adapter off; a product that was merged stays in its base.
+pub fn unload(model: Decoder) -> Decoder {
+    let mut model = model;
     for (_, projection) in model.projections_mut() {
         projection.detach();
     }
     model.adapter = None;
-    train_all(model)
+    model
+}
+
+/// Folds every adapter into its base and takes it off: a plain model of the same outputs, all parameters trainable.
+pub fn merge_and_unload(model: Decoder) -> Decoder {
+    train_all(unload(set_adapter_state(model, AdapterState::Merged)))
 }
 
 fn module_endings(model: &mut Decoder) -> Vec<String> {
