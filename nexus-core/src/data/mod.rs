@@ -10,11 +10,14 @@ mod decode_stream;
 mod encode;
 mod generation;
 mod jinja;
+mod protobuf;
+mod python_text;
 mod record;
 mod sentencepiece;
 mod strftime;
 mod tokenizer;
 mod tokenizer_files;
+mod train_bpe;
 
 pub use batch::{Batch, ExampleSource, collate, epoch_order};
 pub use chat::{CHATML, ChatTemplate, Message, Segment};
