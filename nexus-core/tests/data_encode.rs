@@ -67,7 +67,7 @@ fn eos_is_trained_although_it_pads() {
 #[test]
 fn eos_is_written_once() {
     let tokenizer = tokenizer();
-    let count = |records, add_eos| {
+    let count = |records: &[Located], add_eos| {
         let options = EncodeOptions { add_eos, ..Default::default() };
         let encoded = encode(records, &tokenizer, &options).unwrap();
         encoded.examples[0].ids.iter().filter(|&&id| id == END).count()
@@ -223,7 +223,7 @@ fn the_order_is_stable() {
     assert_eq!(order, PINNED);
 }
 
-const PINNED: [usize; 8] = [0, 0, 0, 0, 0, 0, 0, 0];
+const PINNED: [usize; 8] = [6, 0, 5, 3, 7, 2, 1, 4];
 
 proptest! {
     #[test]
@@ -274,7 +274,9 @@ proptest! {
         let reply = format!("{reply}<|endoftext|>");
         prop_assert!(trained.ends_with(&reply), "{:?} {:?}", trained, reply);
         let before = tokenizer.decode(&example.ids[..first], false).unwrap();
-        prop_assert!(prompt.starts_with(before.trim_end_matches('\u{fffd}')));
+        // The border may cut a character of the prompt into tokens.
+        let before = before.trim_end_matches(char::REPLACEMENT_CHARACTER);
+        prop_assert!(prompt.starts_with(before));
     }
 }
 

@@ -63,18 +63,17 @@ impl Tokenizer {
         tokenizer.with_padding(None);
         // Only setting a truncation can fail, not removing it.
         let _ = tokenizer.with_truncation(None);
-        let mut this = Self {
+        let size = tokenizer.get_vocab(true).values().max().map_or(0, |&id| id as usize + 1);
+        Self {
             inner: Arc::new(tokenizer),
             post,
-            size: 0,
+            size,
             bos: None,
             eos: Vec::new(),
             pad: None,
             special: BTreeMap::new(),
             template: None,
-        };
-        this.measure();
-        this
+        }
     }
 
     /// Names the special tokens; `None` keeps what is set. A token that the vocabulary lacks is
@@ -252,11 +251,16 @@ impl Tokenizer {
     /// Records a special token's name and gives its id; adds it to the vocabulary where needed.
     pub(super) fn set_special(&mut self, role: &str, name: &str) -> Result<u32> {
         let missing = || Error::Tokenizer { why: format!("{role} = {name:?} cannot be added") };
-        let token = AddedToken::from(name, true).normalized(false);
-        // A known token is marked as special, so that decoding can skip it.
-        Arc::make_mut(&mut self.inner).add_special_tokens([token]).map_err(failed)?;
+        if !self.inner.get_added_vocabulary().is_special_token(name) {
+            // Marked as special, so that decoding can skip it; what else is set for it stays.
+            let known = self.token_id(name);
+            let known = known.and_then(|id| self.inner.get_added_tokens_decoder().remove(&id));
+            let token = known.unwrap_or_else(|| AddedToken::from(name, true).normalized(false));
+            let token = token.special(true);
+            Arc::make_mut(&mut self.inner).add_special_tokens([token]).map_err(failed)?;
+        }
         let id = self.token_id(name).ok_or_else(missing)?;
-        self.measure();
+        self.size = self.size.max(id as usize + 1);
         self.special.insert(role.to_owned(), name.to_owned());
         Ok(id)
     }
@@ -283,10 +287,6 @@ impl Tokenizer {
                 self.special.entry(role.into()).or_insert(name);
             }
         }
-    }
-
-    fn measure(&mut self) {
-        self.size = self.inner.get_vocab(true).values().max().map_or(0, |&id| id as usize + 1);
     }
 }
 
