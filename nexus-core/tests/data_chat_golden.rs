@@ -23,9 +23,36 @@ struct Case {
     trained: Option<Vec<String>>,
 }
 
+fn golden() -> Golden {
+    serde_json::from_str(include_str!("golden/chat/chat.json")).unwrap()
+}
+
+/// Templates without generation blocks: the assistant's text, its end token and what follows it.
+#[test]
+fn trained_text_of_published_forms() {
+    let golden = golden();
+    let (first, second) = (" Hello! é🦙 ", "<think>\nhm\n</think>\n\nNothing.");
+    let expected = [
+        ("chatml", [format!("{first}<|im_end|>\n"), format!("{second}<|im_end|>\n")]),
+        ("llama2", [format!("{first}</s>"), format!(" {second} </s>")]),
+        ("llama3", [format!("{}<|eot_id|>", first.trim()), format!("{second}<|eot_id|>")]),
+        ("mistral", [format!("{first}</s>"), format!("{second}</s>")]),
+        ("zephyr", [format!("{first}</s>\n"), format!("{second}</s>\n")]),
+    ];
+    for (name, expected) in expected {
+        let template = ChatTemplate::new(&golden.templates[name], &golden.special).unwrap();
+        let segments = template.render_segments(&golden.chats["turns"], None).unwrap();
+        let trained: Vec<_> = segments.into_iter().filter(|s| s.trained).map(|s| s.text).collect();
+        assert_eq!(trained, expected, "{name}");
+    }
+    // This one prints a summary after the last message, so a prefix of a chat has another end.
+    let template = ChatTemplate::new(&golden.templates["namespace"], &golden.special).unwrap();
+    assert!(template.render_segments(&golden.chats["turns"], None).is_err());
+}
+
 #[test]
 fn renders_as_transformers() {
-    let golden: Golden = serde_json::from_str(include_str!("golden/chat/chat.json")).unwrap();
+    let golden = golden();
     let mut wrong = 0;
     for case in &golden.cases {
         let template =

@@ -121,8 +121,9 @@ TEMPLATES = {
         {% generation %}
             {%- set said = message.content | trim %}
             {%- if not loop.first %}{{ said }}{% endif %}
+            {%- for word in said.split() %}{% if loop.index > 2 %}{% break %}{% endif %}{{ ' ' ~ loop.index ~ word[0] }}{% endfor %}
 {{ eos_token }}
-        {%- endgeneration %}
+        {%- endgeneration %}{{ 'leaks' if said is defined else '' }}
     {%- else %}
 <|{{ role }}|>
 {{ message.content }}
