@@ -157,7 +157,7 @@ impl ChatTemplate {
             documents => Value::from(()),
             add_generation_prompt => add_generation_prompt,
         };
-        let marks = Value::from_iter(
+        let marks = Value::from_pairs(
             [jinja::OPEN, jinja::CLOSE].into_iter().zip(marks.into_iter().flatten().cloned()),
         );
         self.env

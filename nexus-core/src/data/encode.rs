@@ -5,28 +5,12 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Located, Record, Tokenizer};
+use super::example::cut;
+use super::{Example, IGNORED, Located, Record, Tokenizer};
 use crate::{Error, Result};
 
-/// The label of a token that no loss is computed for.
-pub const IGNORED: i32 = -100;
-
-/// Token ids and labels of the same length; a label is its token's id or [`IGNORED`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Example {
-    /// The token ids `[T]`.
-    pub ids: Vec<u32>,
-    /// The labels `[T]`, not shifted.
-    pub labels: Vec<i32>,
-}
-
-impl Example {
-    /// The number of labels that a causal loss counts. Position 0 is never predicted, so its label
-    /// does not count.
-    pub fn trained_tokens(&self) -> usize {
-        self.labels.iter().skip(1).filter(|&&l| l != IGNORED).count()
-    }
-}
+/// Work for a thread: long enough that starting the thread does not matter.
+const RECORDS_PER_THREAD: usize = 32;
 
 /// Which text is trained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,8 +94,9 @@ pub fn encode_records(
     }
     let fail = |line, why: String| Error::Data { path: path.into(), line, why };
     let mut out = Encoded::default();
-    for Located { record, line } in records {
-        let example = encode_record(record, tokenizer, options).map_err(|e| match e {
+    let encoded = encode_all(records, tokenizer, options);
+    for (Located { record, line }, example) in std::iter::zip(records, encoded) {
+        let example = example.map_err(|e| match e {
             e @ (Error::Tokenizer { .. } | Error::Config { .. }) => e,
             other => fail(*line, other.to_string()),
         })?;
@@ -143,19 +128,34 @@ pub fn encode_records(
     Ok(out)
 }
 
-/// Joins examples and cuts the result into pieces of `length` (at least 1) tokens; the last piece
-/// may be shorter. For pretraining, where documents may share a row.
-pub fn pack_wrapped(examples: &[Example], length: usize) -> Vec<Example> {
-    let all = Example {
-        ids: examples.iter().flat_map(|e| e.ids.iter().copied()).collect(),
-        labels: examples.iter().flat_map(|e| e.labels.iter().copied()).collect(),
-    };
-    cut(&all, length.max(1)).collect()
-}
-
-fn cut(example: &Example, length: usize) -> impl Iterator<Item = Example> {
-    let pieces = example.ids.chunks(length).zip(example.labels.chunks(length));
-    pieces.map(|(ids, labels)| Example { ids: ids.to_vec(), labels: labels.to_vec() })
+/// Encodes on all processors; one result per record, in their order.
+fn encode_all(
+    records: &[Located],
+    tokenizer: &Tokenizer,
+    options: &EncodeOptions,
+) -> Vec<Result<Example>> {
+    let one = |located: &Located| encode_record(&located.record, tokenizer, options);
+    let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
+    if threads == 1 || records.len() < RECORDS_PER_THREAD * 2 {
+        return records.iter().map(one).collect();
+    }
+    // Small chunks, dealt out in turn: records of one kind and length often stand together.
+    let chunks: Vec<&[Located]> = records.chunks(RECORDS_PER_THREAD).collect();
+    let mut slots: Vec<Vec<Result<Example>>> = chunks.iter().map(|_| Vec::new()).collect();
+    std::thread::scope(|scope| {
+        let mut shares: Vec<Vec<_>> = (0..threads).map(|_| Vec::new()).collect();
+        for (i, work) in std::iter::zip(&chunks, &mut slots).enumerate() {
+            shares[i % threads].push(work);
+        }
+        for share in shares {
+            scope.spawn(move || {
+                for (chunk, slot) in share {
+                    *slot = chunk.iter().map(one).collect();
+                }
+            });
+        }
+    });
+    slots.into_iter().flatten().collect()
 }
 
 fn encode_record(

@@ -8,19 +8,22 @@ mod batch;
 mod chat;
 mod decode_stream;
 mod encode;
+mod example;
 mod generation;
 mod jinja;
+mod protobuf;
+mod python_text;
 mod record;
 mod sentencepiece;
 mod strftime;
 mod tokenizer;
 mod tokenizer_files;
+mod train_bpe;
 
 pub use batch::{Batch, ExampleSource, collate, epoch_order};
 pub use chat::{CHATML, ChatTemplate, Message, Segment};
 pub use decode_stream::DecodeStream;
-pub use encode::{
-    EncodeOptions, Encoded, Example, IGNORED, LossMask, Overflow, encode_records, pack_wrapped,
-};
+pub use encode::{EncodeOptions, Encoded, LossMask, Overflow, encode_records};
+pub use example::{Example, IGNORED, pack_wrapped};
 pub use record::{Located, Record, read_jsonl, read_records, read_text};
 pub use tokenizer::Tokenizer;

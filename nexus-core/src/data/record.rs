@@ -12,8 +12,8 @@ use crate::{Error, Result};
 
 /// Longer lines are refused before they are held in memory.
 const MAX_LINE_BYTES: usize = 16 << 20;
-/// A text file is one record, so it is bounded as a whole.
-const MAX_TEXT_BYTES: u64 = 1 << 30;
+/// A text file is one record, encoded at once, which takes some 30 times its size in memory.
+const MAX_TEXT_BYTES: u64 = 64 << 20;
 
 const SHAPES: &str = "{\"text\"}, {\"prompt\", \"completion\"}, {\"messages\"}, \
                       {\"instruction\", \"output\"} or {\"conversations\"}";
@@ -68,7 +68,7 @@ pub fn read_records(path: &Path) -> Result<Vec<Located>> {
 /// Reads a whole text file as one [`Record::Text`], paragraphs and line ends kept.
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::Data`] where the file is over 1 GiB, is not UTF-8 or holds only white
+/// [`Error::Io`]; [`Error::Data`] where the file is over 64 MiB, is not UTF-8 or holds only white
 /// space.
 pub fn read_text(path: &Path) -> Result<Vec<Located>> {
     let fail = |line, why: String| Error::Data { path: path.into(), line, why };
@@ -76,7 +76,10 @@ pub fn read_text(path: &Path) -> Result<Vec<Located>> {
     let mut bytes = Vec::new();
     file.take(MAX_TEXT_BYTES + 1).read_to_end(&mut bytes).map_err(Error::io("read", path))?;
     if bytes.len() as u64 > MAX_TEXT_BYTES {
-        return Err(fail(0, "the file is over 1 GiB; split it into JSON lines".into()));
+        return Err(fail(
+            0,
+            "the file is over 64 MiB; write it as JSON lines, one {\"text\"} a document".into(),
+        ));
     }
     let text = String::from_utf8(bytes).map_err(|e| {
         let valid = &e.as_bytes()[..e.utf8_error().valid_up_to()];

@@ -1,21 +1,16 @@
 //! Text to token ids and back, with the special tokens and the chat template of a model folder.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
-use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
-use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::processors::PostProcessorWrapper;
 use tokenizers::{AddedToken, Encoding, PostProcessor};
 
 use super::{ChatTemplate, DecodeStream, tokenizer_files};
 use crate::{Error, Result};
-
-/// The special token of GPT-2, which plays all roles.
-const END_OF_TEXT: &str = "<|endoftext|>";
 
 /// A tokenizer with the ids of its special tokens and its chat template. Cheap to clone.
 #[derive(Clone)]
@@ -68,18 +63,17 @@ impl Tokenizer {
         tokenizer.with_padding(None);
         // Only setting a truncation can fail, not removing it.
         let _ = tokenizer.with_truncation(None);
-        let mut this = Self {
+        let size = tokenizer.get_vocab(true).values().max().map_or(0, |&id| id as usize + 1);
+        Self {
             inner: Arc::new(tokenizer),
             post,
-            size: 0,
+            size,
             bos: None,
             eos: Vec::new(),
             pad: None,
             special: BTreeMap::new(),
             template: None,
-        };
-        this.measure();
-        this
+        }
     }
 
     /// Names the special tokens; `None` keeps what is set. A token that the vocabulary lacks is
@@ -117,58 +111,6 @@ impl Tokenizer {
     pub fn with_chat_template(mut self, source: &str) -> Result<Self> {
         self.template = Some(ChatTemplate::new(source, &self.special)?);
         Ok(self)
-    }
-
-    /// Trains a byte-level BPE tokenizer as GPT-2's on `texts`, with at most `vocab_size` tokens.
-    ///
-    /// `special` are special tokens, in the order of their ids from 0. `<|endoftext|>` is added
-    /// where it is not among them, and is the bos, eos and pad token
-    /// ([`with_special`](Self::with_special) changes that).
-    ///
-    /// # Errors
-    /// [`Error::Config`] where `vocab_size` has no room for the 256 bytes and the special tokens;
-    /// [`Error::Tokenizer`] where the trainer fails.
-    pub fn train_bpe(
-        texts: impl Iterator<Item = String> + Send,
-        vocab_size: usize,
-        special: &[&str],
-    ) -> Result<Self> {
-        let mut names: Vec<&str> = special.to_vec();
-        if !names.contains(&END_OF_TEXT) {
-            names.insert(0, END_OF_TEXT);
-        }
-        let least = 256 + names.len();
-        if vocab_size < least {
-            let allowed = format!("at least {least}: 256 bytes and {} specials", names.len());
-            return Err(Error::config("vocab_size", vocab_size, allowed));
-        }
-        let mut trainer = BpeTrainerBuilder::new()
-            .show_progress(false)
-            .vocab_size(vocab_size)
-            .initial_alphabet(ByteLevel::alphabet().into_iter().collect::<HashSet<_>>())
-            .special_tokens(names.iter().map(|n| AddedToken::from(*n, true)).collect())
-            .build();
-        let mut model = BPE::default();
-        let level = ByteLevel::new(false, true, true);
-        let mut inner = tokenizers::TokenizerImpl::<
-            BPE,
-            tokenizers::NormalizerWrapper,
-            ByteLevel,
-            ByteLevel,
-            ByteLevel,
-        >::new(std::mem::take(&mut model));
-        inner.with_pre_tokenizer(Some(level));
-        inner.with_post_processor(Some(level));
-        inner.with_decoder(Some(level));
-        inner.train(&mut trainer, texts).map_err(failed)?;
-        // Through its own file format, to the type that holds every kind of tokenizer.
-        let json = inner.to_string(false).map_err(failed)?;
-        let inner = tokenizers::Tokenizer::from_bytes(json).map_err(failed)?;
-        Self::from_tokenizer(inner).with_special(
-            Some(END_OF_TEXT),
-            Some(END_OF_TEXT),
-            Some(END_OF_TEXT),
-        )
     }
 
     /// Encodes text; with `add_special`, with the special tokens that the tokenizer puts around a
@@ -309,11 +251,16 @@ impl Tokenizer {
     /// Records a special token's name and gives its id; adds it to the vocabulary where needed.
     pub(super) fn set_special(&mut self, role: &str, name: &str) -> Result<u32> {
         let missing = || Error::Tokenizer { why: format!("{role} = {name:?} cannot be added") };
-        let token = AddedToken::from(name, true).normalized(false);
-        // A known token is marked as special, so that decoding can skip it.
-        Arc::make_mut(&mut self.inner).add_special_tokens([token]).map_err(failed)?;
+        if !self.inner.get_added_vocabulary().is_special_token(name) {
+            // Marked as special, so that decoding can skip it; what else is set for it stays.
+            let known = self.token_id(name);
+            let known = known.and_then(|id| self.inner.get_added_tokens_decoder().remove(&id));
+            let token = known.unwrap_or_else(|| AddedToken::from(name, true).normalized(false));
+            let token = token.special(true);
+            Arc::make_mut(&mut self.inner).add_special_tokens([token]).map_err(failed)?;
+        }
         let id = self.token_id(name).ok_or_else(missing)?;
-        self.measure();
+        self.size = self.size.max(id as usize + 1);
         self.special.insert(role.to_owned(), name.to_owned());
         Ok(id)
     }
@@ -341,12 +288,8 @@ impl Tokenizer {
             }
         }
     }
-
-    fn measure(&mut self) {
-        self.size = self.inner.get_vocab(true).values().max().map_or(0, |&id| id as usize + 1);
-    }
 }
 
-fn failed(error: Box<dyn std::error::Error + Send + Sync>) -> Error {
+pub(super) fn failed(error: Box<dyn std::error::Error + Send + Sync>) -> Error {
     Error::Tokenizer { why: error.to_string() }
 }
