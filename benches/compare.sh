@@ -1,0 +1,148 @@
+#!/usr/bin/env bash
+# Runs Nexus and its peer on the same inputs, alternating, and prints medians, ratios and whether both agree.
+set -euo pipefail
+
+usage() {
+    cat <<'TEXT'
+usage: benches/compare.sh train [options]
+
+Trains one small Llama with Nexus and with PyTorch + transformers + PEFT on the same weights and tokens, in turn, and
+prints the median tokens/s, the peak memory and the ratio of the two. Exits 1 if the two did not compute the same thing.
+
+  --method lora|full|both   what to train                              (both)
+  --rounds N                runs of each program; the order swaps      (5)
+  --steps N                 timed steps in a run                       (3)
+  --warmup K                untimed steps before them, in the losses   (1)
+  --precision f32|bf16                                                 (f32)
+  --threads N               threads of each program                    (2)
+  --shape llama33m|tiny     the model's size; tiny is for smoke tests  (llama33m)
+  -h, --help
+
+The peer runs in .venv at the repository root, which is created if it is not there (about 3 GB). Inputs and results go
+to target/compare/train/: results.jsonl has one line per run, summary.json the figures. Let nothing else run meanwhile.
+TEXT
+}
+
+die() {
+    echo "error: $*" >&2
+    exit 1
+}
+
+one_of() { # one_of OPTION VALUE ALLOWED...
+    local option=$1 value=$2 allowed
+    shift 2
+    for allowed in "$@"; do
+        [[ $value == "$allowed" ]] && return
+    done
+    die "$option: '$value' is not one of: $*"
+}
+
+number() { # number OPTION VALUE MINIMUM
+    if ! [[ $2 =~ ^(0|[1-9][0-9]{0,5})$ ]] || (($2 < $3)); then
+        die "$1: '$2' is not a number of at least $3"
+    fi
+}
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+peer=$root/benches/peer
+python=$root/.venv/bin/python
+
+ensure_venv() {
+    if [[ -x $python ]] && "$python" -c 'import torch, transformers, peft' 2>/dev/null; then
+        return
+    fi
+    command -v python3 >/dev/null || die "python3 is not installed"
+    {
+        echo "Installing the peer into $root/.venv (about 3 GB on disk):"
+        sed 's/^/  /' "$peer/requirements.txt"
+        echo "The CPU build of torch is enough and far smaller; to take it:"
+        echo "  PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu benches/compare.sh ..."
+    } >&2
+    [[ -x $python ]] || python3 -m venv "$root/.venv"
+    "$python" -m pip install --quiet --requirement "$peer/requirements.txt" >&2
+    "$python" -c 'import torch, transformers, peft' || die "the peer does not import after its installation"
+}
+
+# Prints the one JSON line of a command. A build tool may print other lines to stdout; two JSON lines are an error.
+json_line() {
+    local output lines
+    output=$("$@") || die "failed: $*"
+    lines=$(grep '^{' <<<"$output" || true)
+    [[ -n $lines && $lines != *$'\n'* ]] || die "expected one JSON line on stdout from: $*"
+    printf '%s\n' "$lines"
+}
+
+compare_train() {
+    local method=both rounds=5 steps=3 warmup=1 precision=f32 threads=2 shape=llama33m
+    while (($#)); do
+        case $1 in
+        -h | --help)
+            usage
+            exit
+            ;;
+        --method | --rounds | --steps | --warmup | --precision | --threads | --shape)
+            (($# >= 2)) || die "$1 needs a value"
+            printf -v "${1#--}" %s "$2"
+            shift 2
+            ;;
+        *) die "unknown option '$1'; see --help" ;;
+        esac
+    done
+    one_of --method "$method" lora full both
+    one_of --precision "$precision" f32 bf16
+    one_of --shape "$shape" llama33m tiny
+    number --rounds "$rounds" 1
+    number --steps "$steps" 1
+    number --warmup "$warmup" 0
+    number --threads "$threads" 1
+    # The first step only shows the starting weights; agreement after an update needs a second one.
+    ((steps + warmup >= 2)) || die "--steps and --warmup must be 2 together, or more"
+
+    local methods=("$method")
+    [[ $method == both ]] && methods=(lora full)
+
+    ensure_venv
+    local dir=$root/target/compare/train
+    local results=$dir/results.jsonl
+    mkdir -p "$dir"
+    rm -f "$results" "$dir/summary.json"
+    "$python" -W ignore "$peer/train.py" prepare --out "$dir" --shape "$shape"
+
+    cd "$root"
+    echo "building the Nexus bench" >&2
+    cargo bench -p nexus-benches --bench train_step --no-run
+
+    local round program order settings line
+    for method in "${methods[@]}"; do
+        settings=(--dir "$dir" --method "$method" --steps "$steps" --warmup "$warmup"
+            --threads "$threads" --precision "$precision")
+        for ((round = 1; round <= rounds; round++)); do
+            order=(nexus peer)
+            ((round % 2)) || order=(peer nexus)
+            for program in "${order[@]}"; do
+                echo "$method, round $round of $rounds: $program" >&2
+                if [[ $program == nexus ]]; then
+                    line=$(json_line cargo bench -q -p nexus-benches --bench train_step -- "${settings[@]}")
+                else
+                    line=$(json_line "$python" -W ignore "$peer/train.py" run "${settings[@]}")
+                fi
+                printf '%s\n' "$line" >>"$results"
+            done
+        done
+    done
+
+    echo >&2
+    "$python" "$peer/summary.py" "$results" --dir "$dir" --json "$dir/summary.json"
+}
+
+case ${1-} in
+train)
+    shift
+    compare_train "$@"
+    ;;
+-h | --help) usage ;;
+*)
+    usage >&2
+    exit 2
+    ;;
+esac
