@@ -3,7 +3,9 @@
 mod adamw;
 mod checkpoint;
 mod config;
+mod jsonl;
 mod progress;
+mod progress_bar;
 mod schedule;
 mod state;
 mod step;
@@ -11,6 +13,8 @@ mod trainer;
 
 pub use checkpoint::last_checkpoint;
 pub use config::{TrainConfig, TrainPlan};
+pub use jsonl::JsonlLog;
+pub use progress_bar::ProgressBar;
 pub use schedule::{Schedule, ScheduleKind};
 pub use state::TrainerState;
 pub use trainer::Sft;
