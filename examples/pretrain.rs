@@ -1,7 +1,9 @@
 //! Trains a decoder from scratch: a byte-level BPE tokenizer on the text, then the model.
 
 use clap::Parser;
-use nexus_core::data::{EncodeOptions, Example, Tokenizer, encode_records, pack_wrapped, read_records};
+use nexus_core::data::{
+    EncodeOptions, Example, Tokenizer, encode_records, pack_wrapped, read_records,
+};
 use nexus_core::model::{Decoder, RandomSource, Spec};
 use nexus_core::observe::Observer;
 use nexus_core::stage::{TrainData, Trainer};
@@ -121,7 +123,8 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let model = Decoder::build(&mut RandomSource::new(config.train.seed, &device), spec)?;
 
     let mut observers: Vec<Box<dyn Observer>> = vec![Box::new(ProgressBar::new())];
-    observers.extend(args.log.iter().map(|path| Box::new(JsonlLog::new(path)) as Box<dyn Observer>));
+    observers
+        .extend(args.log.iter().map(|path| Box::new(JsonlLog::new(path)) as Box<dyn Observer>));
     let data = TrainData {
         train: &train,
         valid: (!valid.is_empty()).then_some(&valid as &dyn nexus_core::data::ExampleSource),

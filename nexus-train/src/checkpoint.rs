@@ -7,7 +7,9 @@ use burn::tensor::{Device, Tensor, TensorData};
 use nexus_core::adapter::{load_adapter, save_adapter, unload};
 use nexus_core::data::Tokenizer;
 use nexus_core::model::Decoder;
-use nexus_core::weights::{self, AtomicFolder, OwnedTensor, StoredDtype, TensorFile, read_bounded, write_file};
+use nexus_core::weights::{
+    self, AtomicFolder, OwnedTensor, StoredDtype, TensorFile, read_bounded, write_file,
+};
 use nexus_core::{Error, Result};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::collections::BTreeMap;
