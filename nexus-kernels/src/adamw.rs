@@ -201,7 +201,8 @@ mod fast {
     impl Kernel for Squares<'_> {
         #[inline(always)]
         fn run<const FUSED: bool>(self) {
-            const LANES: usize = 32;
+            // Fewer would be unrolled into scalar code.
+            const LANES: usize = 64;
             let mut sums = [0.0f64; LANES];
             let (blocks, rest) = self.x.as_chunks::<LANES>();
             for block in blocks {
