@@ -9,6 +9,11 @@
 //!
 //! `Phi` and `phi` are the normal distribution and its density, `s` the logistic sigmoid: `(1 + tanh u) / 2 = s(2 u)`.
 //! The exact form uses `y = max(x, 0) - |x| Q(|x|)` with the upper tail `Q`, which loses nothing for negative x.
+//!
+//! Floor, [2048, 1376] on two cores of 20 GB/s: 8 B an element forward, 0.6 ms; 12 B backward, 0.8 ms; the arithmetic
+//! takes 0.55 ns an element on one core, 0.8 ms on two. Measured with both cores shared with other jobs: forward 2.5
+//! (erf) and 2.1 ms (tanh), 3 times the floor (references 33 and 113 ms); forward and backward 6.7 ms with the page
+//! faults of the result (references 78 and 250 ms).
 
 use burn::tensor::{Tensor, activation};
 
@@ -54,7 +59,9 @@ mod fast {
     use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
     use burn::backend::autodiff::grads::Gradients;
     use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, unary};
-    use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension, tensor::FloatTensor};
+    use burn::backend::{
+        Autodiff, Backend, Dispatch, Flex, backend_extension, tensor::FloatTensor,
+    };
     use burn::tensor::Tensor;
     use burn_flex::FlexTensor;
 
@@ -83,11 +90,8 @@ mod fast {
     /// What a backend brings for [`GeluOps`].
     trait GeluKernel: Backend {
         fn forward(x: FloatTensor<Self>, form: Form) -> FloatTensor<Self>;
-        fn backward(
-            x: FloatTensor<Self>,
-            grad: FloatTensor<Self>,
-            form: Form,
-        ) -> FloatTensor<Self>;
+        fn backward(x: FloatTensor<Self>, grad: FloatTensor<Self>, form: Form)
+        -> FloatTensor<Self>;
     }
 
     impl GeluOps for Flex {
@@ -208,7 +212,8 @@ mod fast {
 mod tests {
     use super::*;
     use crate::testing::{
-        assert_close, assert_same_bits, finite_difference, gradient, random, tensor, values, weighted_sum,
+        assert_close, assert_same_bits, finite_difference, gradient, random, tensor, values,
+        weighted_sum,
     };
 
     type Op = fn(Tensor<3>) -> Tensor<3>;
