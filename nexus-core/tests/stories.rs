@@ -64,8 +64,8 @@ fn convert(source: &Path, folder: &Path) {
 
 #[test]
 fn stories260k_continues_its_golden_text() {
-    let source = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("../../shared/data/tiny_models/stories260K");
+    let source =
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/tiny_models/stories260K");
     if !source.is_dir() {
         eprintln!("skipped: {} is absent", source.display());
         return;
