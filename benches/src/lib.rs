@@ -1,1 +1,1 @@
-
+//! Benchmarks of Nexus beside its peers.

@@ -7,7 +7,9 @@ use burn::tensor::{Device, Tensor, TensorData};
 use nexus_core::adapter::{load_adapter, save_adapter, unload};
 use nexus_core::data::Tokenizer;
 use nexus_core::model::Decoder;
-use nexus_core::weights::{self, AtomicFolder, OwnedTensor, TensorFile, read_bounded, write_file};
+use nexus_core::weights::{
+    self, AtomicFolder, OwnedTensor, StoredDtype, TensorFile, read_bounded, write_file,
+};
 use nexus_core::{Error, Result};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::collections::BTreeMap;
@@ -93,7 +95,7 @@ pub(crate) fn save(out: &Path, plan: &TrainPlan, snapshot: &Snapshot<'_>) -> Res
     let path = writing.path();
     match snapshot.model.adapter() {
         Some(_) => save_adapter(snapshot.model, snapshot.base, path)?,
-        None => weights::save(snapshot.model, path)?,
+        None => weights::save(snapshot.model, path, StoredDtype::F32)?,
     }
     if let Some(tokenizer) = snapshot.tokenizer {
         tokenizer.save(path)?;

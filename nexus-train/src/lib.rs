@@ -3,7 +3,10 @@
 mod adamw;
 mod checkpoint;
 mod config;
+mod jsonl;
 mod progress;
+mod progress_bar;
+mod run;
 mod schedule;
 mod state;
 mod step;
@@ -11,6 +14,9 @@ mod trainer;
 
 pub use checkpoint::last_checkpoint;
 pub use config::{TrainConfig, TrainPlan};
+pub use jsonl::JsonlLog;
+pub use progress_bar::ProgressBar;
+pub use run::{LoraConfig, Method, Precision, RunConfig};
 pub use schedule::{Schedule, ScheduleKind};
 pub use state::TrainerState;
 pub use trainer::Sft;

@@ -5,6 +5,7 @@ mod case;
 use case::{Case, MODELS, device, distance, logits};
 use nexus_core::adapter::{load_adapter, merge_and_unload, save_adapter, set_adapter_state};
 use nexus_core::model::AdapterState;
+use nexus_core::weights::StoredDtype;
 
 /// f32 on both sides: what remains is the order of summation, measured at up to 1e-5 on logits of size 10.
 const LOGITS: f32 = 1e-4;
@@ -43,7 +44,7 @@ fn saved_folders_load_again_with_equal_logits() {
         let mut case = Case::open(name);
         let model = case.load(&device());
         let folder = tempfile::tempdir().unwrap();
-        nexus_core::weights::save(&model, folder.path()).unwrap();
+        nexus_core::weights::save(&model, folder.path(), StoredDtype::F32).unwrap();
         let again = nexus_core::weights::load(folder.path(), &device()).unwrap();
         let ids = case.ids(&device());
         assert_eq!(logits(&model, ids.clone()), logits(&again, ids), "{name}");

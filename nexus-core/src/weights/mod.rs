@@ -11,5 +11,5 @@ pub use atomic::{AtomicFolder, read_bounded, write_file};
 pub(crate) use checkpoint::transpose;
 pub use load::{load, read_config};
 pub use parameters::{NamedParameter, parameters};
-pub use save::{OwnedTensor, save, write_tensors};
+pub use save::{OwnedTensor, StoredDtype, save, write_tensors};
 pub use tensor_file::TensorFile;

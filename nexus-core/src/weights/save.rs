@@ -4,6 +4,7 @@ use super::checkpoint::transpose;
 use super::parameters::parameters;
 use crate::model::Decoder;
 use crate::{Error, Result};
+use half::bf16;
 use safetensors::View;
 use safetensors::tensor::Dtype;
 use std::borrow::Cow;
@@ -24,6 +25,27 @@ impl OwnedTensor {
         let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         Self { dtype: Dtype::F32, shape: shape.to_vec(), bytes }
     }
+
+    /// f32 values stored as `dtype`, row major.
+    pub fn cast(values: &[f32], shape: &[usize], dtype: StoredDtype) -> Self {
+        match dtype {
+            StoredDtype::F32 => Self::f32(values, shape),
+            StoredDtype::Bf16 => {
+                let rounded = values.iter().flat_map(|&v| bf16::from_f32(v).to_le_bytes());
+                Self { dtype: Dtype::BF16, shape: shape.to_vec(), bytes: rounded.collect() }
+            }
+        }
+    }
+}
+
+/// The width of stored values.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StoredDtype {
+    /// 32 bits, exact.
+    #[default]
+    F32,
+    /// 16 bits with f32's range, rounded to nearest even.
+    Bf16,
 }
 
 impl View for &OwnedTensor {
@@ -42,12 +64,12 @@ impl View for &OwnedTensor {
 }
 
 /// Writes `config.json` and `model.safetensors` into `folder`, in the layout from which transformers and
-/// [`load`](super::load) read. Values are f32; a tied head is left out; adapters are not written (merge or save them
-/// separately).
+/// [`load`](super::load) read, with values of `dtype`. A tied head is left out; adapters are not written (merge or save
+/// them separately).
 ///
 /// # Errors
 /// [`Error::Io`]; [`Error::Adapter`] when an adapter is attached.
-pub fn save(model: &Decoder, folder: &Path) -> Result<()> {
+pub fn save(model: &Decoder, folder: &Path, dtype: StoredDtype) -> Result<()> {
     let spec = model.spec();
     let mut tensors = BTreeMap::new();
     for parameter in parameters(model) {
@@ -60,17 +82,21 @@ pub fn save(model: &Decoder, folder: &Path) -> Result<()> {
         let values = parameter.values();
         let tensor = match (stored.transposed, &parameter.shape[..]) {
             (true, &[rows, columns]) => {
-                OwnedTensor::f32(&transpose(&values, rows, columns), &[columns, rows])
+                OwnedTensor::cast(&transpose(&values, rows, columns), &[columns, rows], dtype)
             }
-            (_, shape) => OwnedTensor::f32(&values, shape),
+            (_, shape) => OwnedTensor::cast(&values, shape, dtype),
         };
         tensors.insert(stored.key, tensor);
     }
     write_tensors(&folder.join("model.safetensors"), &tensors)?;
     let mut json = spec.json.clone();
+    let name = match dtype {
+        StoredDtype::F32 => "float32",
+        StoredDtype::Bf16 => "bfloat16",
+    };
     for field in ["dtype", "torch_dtype"] {
         if let Some(value) = json.get_mut(field) {
-            *value = "float32".into();
+            *value = name.into();
         }
     }
     let path = folder.join("config.json");

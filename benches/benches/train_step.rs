@@ -1,0 +1,127 @@
+//! Training steps end to end, for `benches/compare.sh train`: the same model, adapter and batches as the peer, one JSON
+//! line on standard output.
+
+use clap::Parser;
+use nexus_core::adapter::{load_adapter, train_all};
+use nexus_core::data::Example;
+use nexus_core::observe::{Observer, StepStats};
+use nexus_core::stage::{TrainData, Trainer};
+use nexus_core::weights::{TensorFile, load};
+use nexus_train::{ScheduleKind, Sft, TrainConfig};
+use serde_json::json;
+use std::error::Error;
+use std::path::PathBuf;
+
+/// Times training steps and prints one JSON line.
+///
+/// Example: cargo bench -p nexus-benches --bench train_step -- --dir target/compare/train --method lora
+#[derive(Parser)]
+struct Args {
+    /// Folder with model/, adapter/ and batches.safetensors, as benches/peer/train.py prepares it
+    #[arg(long)]
+    dir: PathBuf,
+    /// What is trained: lora or full
+    #[arg(long)]
+    method: String,
+    /// Timed steps
+    #[arg(long, default_value_t = 3)]
+    steps: usize,
+    /// Steps before the timed ones
+    #[arg(long, default_value_t = 1)]
+    warmup: usize,
+    /// Threads
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
+    /// f32
+    #[arg(long, default_value = "f32")]
+    precision: String,
+    /// Given by cargo bench, without meaning here
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+#[derive(Default)]
+struct Steps(Vec<StepStats>);
+
+impl Observer for Steps {
+    fn on_step(&mut self, step: &StepStats) -> nexus_core::Result<()> {
+        self.0.push(step.clone());
+        Ok(())
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let args = Args::parse();
+    if args.precision != "f32" {
+        return Err(format!("--precision {}: only f32 is available", args.precision).into());
+    }
+    rayon::ThreadPoolBuilder::new().num_threads(args.threads).build_global()?;
+    let device = nexus_core::device("flex")?;
+    let model = load(&args.dir.join("model"), &device)?;
+    let (model, learning_rate) = match args.method.as_str() {
+        "lora" => (load_adapter(model, &args.dir.join("adapter"))?, 1e-3),
+        "full" => (train_all(model), 1e-4),
+        other => return Err(format!("--method {other}: expected lora or full").into()),
+    };
+    let mut file = TensorFile::open(&args.dir.join("batches.safetensors"))?;
+    let (ids, shape) = file.read_i64("ids")?;
+    let [batches, rows, columns] = shape[..] else {
+        return Err(format!("batches.safetensors: ids of {shape:?}").into());
+    };
+    let total = args.warmup + args.steps;
+    let examples: Vec<Example> = (0..total * rows)
+        .map(|i| {
+            let start = i % (batches * rows) * columns;
+            let ids = &ids[start..start + columns];
+            Example {
+                ids: ids.iter().map(|&id| id as u32).collect(),
+                labels: ids.iter().map(|&id| id as i32).collect(),
+            }
+        })
+        .collect();
+    let config = TrainConfig {
+        max_steps: Some(total),
+        batch_size: rows,
+        learning_rate,
+        schedule: ScheduleKind::Constant,
+        shuffle: false,
+        group_by_length: false,
+        ..TrainConfig::default()
+    };
+    let mut steps = Steps::default();
+    let data = TrainData { train: &examples, valid: None, pad_id: 0 };
+    Sft::new(config).train(model, &data, &mut steps)?;
+
+    let seconds: Vec<f64> = steps.0[args.warmup..].iter().map(|step| step.seconds).collect();
+    let mut sorted = seconds.clone();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    let median = match sorted.len() % 2 {
+        1 => sorted[middle],
+        _ => (sorted[middle - 1] + sorted[middle]) / 2.0,
+    };
+    let tokens = rows * columns;
+    let line = json!({
+        "program": "nexus",
+        "versions": { "nexus": env!("CARGO_PKG_VERSION"), "burn": "0.22.1" },
+        "method": args.method,
+        "precision": args.precision,
+        "threads": args.threads,
+        "tokens_per_step": tokens,
+        "seconds": seconds,
+        "tokens_per_second": tokens as f64 / median,
+        "losses": steps.0.iter().map(|step| step.loss).collect::<Vec<_>>(),
+        "grad_norms": steps.0.iter().map(|step| step.grad_norm).collect::<Vec<_>>(),
+        "peak_rss_bytes": peak_rss()?,
+    });
+    println!("{line}");
+    Ok(())
+}
+
+/// VmHWM of this process.
+fn peak_rss() -> Result<u64, Box<dyn Error>> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes: u64 = line.ok_or("no VmHWM")?.trim().trim_end_matches("kB").trim().parse()?;
+    Ok(kilobytes * 1024)
+}

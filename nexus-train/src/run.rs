@@ -1,0 +1,183 @@
+//! The settings of a fine-tuning run as a file, and the model made ready for it.
+
+use crate::config::TrainConfig;
+use nexus_core::adapter::{AdapterConfig, Modules, attach, train_all};
+use nexus_core::data::{EncodeOptions, LossMask};
+use nexus_core::model::Decoder;
+use nexus_core::weights::read_bounded;
+use nexus_core::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// A fine-tuning run, as a TOML file describes it. Unknown keys are refused.
+///
+/// | field | default | range |
+/// |---|---|---|
+/// | `method` | `lora` | `full`, `lora` |
+/// | `max_length` | 1024 | >= 2 tokens |
+/// | `mask` | by the record's shape | `all`, `completion`, `assistant` |
+/// | `precision` | `f32` | `f32` |
+/// | `[lora]` | see [`LoraConfig`] | |
+/// | `[train]` | see [`TrainConfig`] | |
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RunConfig {
+    /// What is trained.
+    pub method: Method,
+    /// Longest example in tokens.
+    pub max_length: usize,
+    /// Which text is trained.
+    pub mask: Option<LossMask>,
+    /// Number format of weights and arithmetic.
+    pub precision: Precision,
+    /// The adapter.
+    pub lora: LoraConfig,
+    /// The training.
+    pub train: TrainConfig,
+}
+
+/// What is trained.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Method {
+    /// Every parameter.
+    Full,
+    /// Low-rank adapters beside a frozen model.
+    #[default]
+    Lora,
+}
+
+/// Number format of weights and arithmetic.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// 32-bit floating point.
+    #[default]
+    F32,
+}
+
+/// The adapter of a LoRA run.
+///
+/// | field | default | range |
+/// |---|---|---|
+/// | `rank` | 8 | >= 1 |
+/// | `alpha` | 16 | > 0 |
+/// | `dropout` | 0 | 0 <= p < 1 |
+/// | `targets` | `"all-linear"` | names, a regular expression, or `"all-linear"` |
+/// | `rslora` | false | |
+/// | `modules_to_save` | none | names |
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LoraConfig {
+    /// Rank.
+    pub rank: usize,
+    /// Numerator of the scale.
+    pub alpha: f64,
+    /// Dropout on the adapter's input.
+    pub dropout: f64,
+    /// Which projections get an adapter.
+    pub targets: Modules,
+    /// Scale by `alpha / sqrt(rank)`.
+    pub rslora: bool,
+    /// Modules that are trained and saved whole.
+    pub modules_to_save: Option<Vec<String>>,
+}
+
+impl Default for RunConfig {
+    fn default() -> Self {
+        Self {
+            method: Method::default(),
+            max_length: EncodeOptions::default().max_length,
+            mask: None,
+            precision: Precision::default(),
+            lora: LoraConfig::default(),
+            train: TrainConfig::default(),
+        }
+    }
+}
+
+impl Default for LoraConfig {
+    fn default() -> Self {
+        Self {
+            rank: 8,
+            alpha: 16.0,
+            dropout: 0.0,
+            targets: Modules::Pattern("all-linear".into()),
+            rslora: false,
+            modules_to_save: None,
+        }
+    }
+}
+
+impl RunConfig {
+    /// Reads a TOML file.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Format`] with the line for a syntax error, an unknown key or a wrong type.
+    pub fn read(path: &Path) -> Result<Self> {
+        let bytes = read_bounded(path, 1 << 20)?;
+        let text = std::str::from_utf8(&bytes).map_err(|why| Error::format(path, why))?;
+        toml::from_str(text).map_err(|why| Error::format(path, why))
+    }
+
+    /// How records are encoded for this run.
+    pub fn encode_options(&self) -> EncodeOptions {
+        EncodeOptions { max_length: self.max_length, mask: self.mask, ..EncodeOptions::default() }
+    }
+
+    /// Makes `model` ready for training by the chosen method.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for adapter settings out of range; [`Error::Adapter`] when no module is selected.
+    pub fn prepare(&self, model: Decoder) -> Result<Decoder> {
+        match self.method {
+            Method::Full => Ok(train_all(model)),
+            Method::Lora => attach(model, &self.lora.adapter_config(), self.train.seed),
+        }
+    }
+}
+
+impl LoraConfig {
+    /// The same settings as PEFT writes them.
+    pub fn adapter_config(&self) -> AdapterConfig {
+        AdapterConfig {
+            r: self.rank,
+            lora_alpha: self.alpha,
+            lora_dropout: self.dropout,
+            target_modules: Some(self.targets.clone()),
+            use_rslora: self.rslora,
+            modules_to_save: self.modules_to_save.clone(),
+            ..AdapterConfig::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_sets_what_it_names_and_refuses_the_rest() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run.toml");
+        std::fs::write(
+            &path,
+            "method = \"full\"\n[lora]\ntargets = [\"q_proj\"]\n[train]\nepochs = 1.0\n",
+        )
+        .unwrap();
+        let config = RunConfig::read(&path).unwrap();
+        assert_eq!(config.method, Method::Full);
+        assert_eq!(config.lora.targets, Modules::Names(vec!["q_proj".into()]));
+        assert_eq!((config.train.epochs, config.train.batch_size), (1.0, 8));
+        for (text, word) in [
+            ("methd = \"full\"", "methd"),
+            ("[train]\nlr = 1", "lr"),
+            ("method = \"qlora\"", "qlora"),
+            ("[train\n", "line 1"),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            let error = RunConfig::read(&path).unwrap_err().to_string();
+            assert!(error.contains(word) && error.contains("run.toml"), "{error}");
+        }
+    }
+}
