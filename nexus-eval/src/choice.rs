@@ -1,7 +1,7 @@
 //! Multiple choice by log-likelihood.
 
 use crate::likelihood::{Progress, ScoreOptions, log_likelihoods, row, sum};
-use crate::prompt::encode_pair;
+use crate::prompt::{encode_pair, is_space};
 use crate::stats::proportion;
 use nexus_core::data::{Tokenizer, read_json_lines};
 use nexus_core::model::Decoder;
@@ -18,7 +18,8 @@ use std::time::Instant;
 pub struct ChoiceOptions {
     /// Length and batch size. A question that is too long loses its beginning.
     pub score: ScoreOptions,
-    /// What stands between the question and a choice; a space by default, as lm-evaluation-harness's `target_delimiter`.
+    /// What stands between the question and a choice, unless there is white space already: a space by default, as
+    /// lm-evaluation-harness's `target_delimiter`.
     pub delimiter: String,
 }
 
@@ -62,8 +63,8 @@ pub struct ChoiceOutcome {
 /// | `accuracy_norm` | that sum divided by the choice's length in bytes, without the delimiter |
 ///
 /// Of equals the first is taken. Standard errors are `sqrt(p (1 - p) / (n - 1))`. These are `acc` and `acc_norm` of
-/// lm-evaluation-harness, except that it divides by characters, which differs outside ASCII. Tokens are split as
-/// [`encode_pair`] says.
+/// lm-evaluation-harness, except that it divides by characters, which differs outside ASCII, and that it writes the
+/// delimiter beside white space too. Tokens are split as [`encode_pair`] says.
 #[derive(Clone, Debug)]
 pub struct Choice {
     /// Name in the report; `choice` by default.
@@ -222,6 +223,8 @@ fn encode(question: &Question, tokenizer: &Tokenizer, delimiter: &str) -> Result
         return Err(format!("\"answer\" is {answer}, but the choices are 0 to {last}"));
     }
     let pair = |(i, choice): (usize, &String)| {
+        let spaced = text.ends_with(is_space) || choice.starts_with(is_space);
+        let delimiter = if spaced { "" } else { delimiter };
         encode_pair(tokenizer, text, &format!("{delimiter}{choice}"))
             .map_err(|why| format!("choice {i}: {why}"))
     };

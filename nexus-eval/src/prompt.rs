@@ -82,7 +82,7 @@ pub(crate) fn words(text: &str) -> usize {
 }
 
 /// White space as Python sees it: Unicode's, and the four separators of ASCII.
-fn is_space(c: char) -> bool {
+pub(crate) fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
 }
 

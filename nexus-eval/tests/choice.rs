@@ -44,7 +44,8 @@ fn choices_are_scored_as_one_at_a_time_at_every_batch_size() {
                 .choices
                 .iter()
                 .map(|choice| {
-                    let continuation = format!(" {choice}");
+                    let space = if question.text.ends_with(' ') { "" } else { " " };
+                    let continuation = format!("{space}{choice}");
                     let (context, continuation) =
                         encode_pair(&tokenizer, &question.text, &continuation).unwrap();
                     log_probabilities(&model, &context, &continuation).iter().sum()
@@ -71,6 +72,17 @@ fn choices_are_scored_as_one_at_a_time_at_every_batch_size() {
             assert!(measure.higher_is_better && measure.n == 4);
         }
     }
+}
+
+#[test]
+fn one_space_stands_between_question_and_choice_whoever_wrote_it() {
+    let (tokenizer, model) = (tokenizer(), random(290));
+    let questions = [question("the", &["cat", " cat"], 0), question("the ", &["cat", "dog"], 0)];
+    let task = Choice::new(&questions, &tokenizer, ChoiceOptions::default()).unwrap();
+    let (_, outcomes) = task.measure(&model, &mut |_, _| {}).unwrap();
+    let first = outcomes[0].log_likelihoods[0];
+    assert_eq!(outcomes[0].log_likelihoods[1], first);
+    close(outcomes[1].log_likelihoods[0], first, 1e-5);
 }
 
 #[test]
