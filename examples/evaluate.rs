@@ -4,10 +4,8 @@ use clap::{Parser, ValueEnum};
 use nexus_core::data::{EncodeOptions, Record, Tokenizer, encode_records, read_records};
 use nexus_core::model::Decoder;
 use nexus_core::report::{EvalReport, comparison_table};
-use nexus_eval::{
-    Choice, ChoiceOptions, ExactMatch, ExactMatchOptions, ExamplePerplexity, Perplexity,
-    ScoreOptions,
-};
+use nexus_eval::{Choice, ChoiceOptions, ExactMatch, ExactMatchOptions};
+use nexus_eval::{ExamplePerplexity, Perplexity, ScoreOptions};
 use nexus_examples::{DeviceArgs, Failure, ModelArgs, progress, run, stop_string};
 use serde::Serialize;
 use std::io::Write;
@@ -112,10 +110,8 @@ fn evaluate(args: &Args) -> Result<(), Failure> {
             report
         }
     };
-    let text = match args.json {
-        true => serde_json::to_string(&report)? + "\n",
-        false => comparison_table(&[report], &[]),
-    };
+    let json = if args.json { Some(serde_json::to_string(&report)? + "\n") } else { None };
+    let text = json.unwrap_or_else(|| comparison_table(&[report], &[]));
     Ok(std::io::stdout().write_all(text.as_bytes())?)
 }
 
