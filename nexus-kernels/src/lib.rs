@@ -1,0 +1,2 @@
+//! Fused operations with their gradients: a reference from plain burn ops that works on every backend, and a fast path
+//! for the CPU.
