@@ -15,7 +15,7 @@ use std::process::ExitCode;
 /// Measures a model on a file: perplexity, multiple choice, or generated answers.
 ///
 /// Example:
-///   cargo run --release --example evaluate -- --model runs/base --task choice
+///   cargo run --release --example evaluate -- --model runs/base --task choice \
 ///     --data examples/assets/security/choice.jsonl
 #[derive(Parser)]
 #[command(verbatim_doc_comment)]

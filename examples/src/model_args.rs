@@ -11,7 +11,6 @@ use std::path::PathBuf;
 
 /// The model's folders.
 #[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "Model")]
 pub struct ModelArgs {
     /// Model folder as Hugging Face writes it: config.json, model.safetensors, tokenizer.json
     #[arg(long, value_name = "DIR")]
