@@ -56,6 +56,8 @@ impl Decoder {
 
     /// `log p(label)` of every predicted token of a batch, row by row; labels of -100 are left out.
     ///
+    /// The last column predicts nothing and is not computed, so that T may be one more than the longest context.
+    ///
     /// # Shapes
     /// `ids`, `labels`: `[B, T]` row major, right-padded; one list per row.
     ///
@@ -66,16 +68,21 @@ impl Decoder {
         let [batch, time] = ids.dims();
         let device = ids.device();
         let (rows, targets) = predicted_rows(labels, time);
-        let hidden = self.hidden(ids, &pass)?;
-        let width = hidden.dims()[2];
-        let hidden = hidden.reshape([batch * time, width]);
         let mut result = vec![Vec::new(); batch];
+        if rows.is_empty() {
+            return Ok(result);
+        }
+        let contexts = time - 1;
+        let rows: Vec<i32> = rows.into_iter().map(|row| row - row / time as i32).collect();
+        let hidden = self.hidden(ids.narrow(1, 0, contexts), &pass)?;
+        let width = hidden.dims()[2];
+        let hidden = hidden.reshape([batch * contexts, width]);
         let chunk = (CHUNK / self.config().vocab_size).max(1);
         for (rows, targets) in rows.chunks(chunk).zip(targets.chunks(chunk)) {
             let logits = self.logits(hidden.clone().select(0, indices(rows, &device)), &pass);
             let (values, _) = negative_log_likelihood(logits, targets);
             for (row, value) in rows.iter().zip(values.into_data().iter::<f32>()) {
-                result[*row as usize / time].push(-value);
+                result[*row as usize / contexts].push(-value);
             }
         }
         Ok(result)
