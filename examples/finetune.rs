@@ -2,16 +2,16 @@
 
 use clap::Parser;
 use nexus_core::adapter::save_adapter;
-use nexus_core::data::{ExampleSource, Tokenizer, encode_records, read_records};
+use nexus_core::data::ExampleSource;
 use nexus_core::model::Decoder;
 use nexus_core::observe::Observer;
-use nexus_core::report::{DataFile, RunReport, SCHEMA_VERSION, comparison_table};
+use nexus_core::report::{RunReport, SCHEMA_VERSION, comparison_table};
 use nexus_core::stage::{Evaluator, TrainData, Trainer};
 use nexus_core::weights::{StoredDtype, save};
 use nexus_eval::ExamplePerplexity;
-use nexus_examples::{DeviceArgs, Failure, ModelArgs, TrainArgs, run};
-use nexus_train::{JsonlLog, Method, ProgressBar, RunConfig, Sft, last_checkpoint};
-use std::path::{Path, PathBuf};
+use nexus_examples::{DeviceArgs, Failure, ModelArgs, TrainArgs, run, training_file};
+use nexus_train::{JsonlLog, Method, ProgressBar, Sft, last_checkpoint};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Fine-tunes a model folder on a data file, in full or with LoRA, and reports what it gained.
@@ -60,11 +60,11 @@ fn finetune(args: &Args) -> Result<(), Failure> {
     if model.adapter().is_some() {
         return Err("--adapter starts from a trained adapter; merge it into the model first".into());
     }
-    let (train, train_file) = read(&args.train, &config, &model, &tokenizer)?;
+    let (train, train_file) = training_file(&args.train, &config, &model, &tokenizer)?;
     let mut data = vec![train_file];
     let mut valid = None;
     if let Some(path) = &args.valid {
-        let (examples, file) = read(path, &config, &model, &tokenizer)?;
+        let (examples, file) = training_file(path, &config, &model, &tokenizer)?;
         data.push(file);
         valid = Some(examples);
     }
@@ -122,25 +122,6 @@ fn finetune(args: &Args) -> Result<(), Failure> {
         println!("wrote {}", args.out.display());
     }
     Ok(())
-}
-
-fn read(
-    path: &Path,
-    config: &RunConfig,
-    model: &Decoder,
-    tokenizer: &Tokenizer,
-) -> Result<(Vec<nexus_core::data::Example>, DataFile), Failure> {
-    let records = read_records(path)?;
-    let encoded = encode_records(&records, tokenizer, &config.encode_options(model), path)?;
-    if encoded.truncated + encoded.untrainable > 0 {
-        eprintln!(
-            "note: {}: {} record(s) cut at --max-length, {} dropped because nothing of them is trained",
-            path.display(),
-            encoded.truncated,
-            encoded.untrainable
-        );
-    }
-    Ok((encoded.examples, DataFile::hash(path, records.len())?))
 }
 
 /// The checkpoint to go on from. A folder with checkpoints of another run is not written over.

@@ -2,12 +2,12 @@
 
 use clap::Parser;
 use nexus_core::adapter::save_adapter;
-use nexus_core::data::{ExampleSource, Tokenizer, encode_records, read_records};
+use nexus_core::data::{ExampleSource, Tokenizer};
 use nexus_core::model::Decoder;
 use nexus_core::report::{DataFile, EvalReport, RunReport, SCHEMA_VERSION, comparison_table};
 use nexus_core::stage::{Evaluator, TrainData, Trainer};
 use nexus_eval::{Choice, ChoiceOptions, ExamplePerplexity};
-use nexus_examples::{DeviceArgs, Failure, run};
+use nexus_examples::{DeviceArgs, Failure, run, training_file};
 use nexus_train::{LoraConfig, ProgressBar, RunConfig, ScheduleKind, Sft, TrainConfig};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -58,25 +58,15 @@ fn specialist(args: &Args) -> Result<(), Failure> {
         ..RunConfig::default()
     };
 
-    let mut data = Vec::new();
-    let mut read = |name: &str| -> Result<_, Failure> {
-        let path = assets.join("security").join(name);
-        let records = read_records(&path)?;
-        data.push(DataFile::hash(&path, records.len())?);
-        let options = config.encode_options(&model);
-        Ok(encode_records(&records, &tokenizer, &options, &path)?.examples)
-    };
-    let (train, valid) = (read("train.jsonl")?, read("valid.jsonl")?);
-    let questions = assets.join("security/choice.jsonl");
-    let perplexity = ExamplePerplexity {
-        task: "security answers".into(),
-        ..ExamplePerplexity::new(valid.clone(), 16)?
-    };
-    let choice = Choice {
-        task: "security questions".into(),
-        ..Choice::from_file(&questions, &tokenizer, ChoiceOptions::default())?
-    };
-    data.push(DataFile::hash(&questions, choice.len())?);
+    let security = |name: &str| assets.join("security").join(name);
+    let (train, train_file) = training_file(&security("train.jsonl"), &config, &model, &tokenizer)?;
+    let (valid, valid_file) = training_file(&security("valid.jsonl"), &config, &model, &tokenizer)?;
+    let questions = security("choice.jsonl");
+    let mut perplexity = ExamplePerplexity::new(valid.clone(), 16)?;
+    perplexity.task = "security answers".into();
+    let mut choice = Choice::from_file(&questions, &tokenizer, ChoiceOptions::default())?;
+    choice.task = "security questions".into();
+    let data = vec![train_file, valid_file, DataFile::hash(&questions, choice.len())?];
     let measure = |model: &Decoder| -> Result<Vec<EvalReport>, Failure> {
         Ok(vec![perplexity.evaluate(model)?, choice.evaluate(model)?])
     };

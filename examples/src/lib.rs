@@ -10,6 +10,8 @@ mod run;
 mod sampling_args;
 mod stop;
 mod template;
+mod train_args;
+mod training_file;
 
 pub use device_args::DeviceArgs;
 pub use model_args::ModelArgs;
@@ -18,3 +20,5 @@ pub use run::{Failure, run};
 pub use sampling_args::SamplingArgs;
 pub use stop::stop_string;
 pub use template::with_template;
+pub use train_args::TrainArgs;
+pub use training_file::training_file;

@@ -105,16 +105,22 @@ impl TrainArgs {
                 *target = value.clone();
             }
         }
-        set(&mut run.method, &self.method.map(|method| match method {
-            MethodArg::Full => Method::Full,
-            MethodArg::Lora => Method::Lora,
-        }));
+        set(
+            &mut run.method,
+            &self.method.map(|method| match method {
+                MethodArg::Full => Method::Full,
+                MethodArg::Lora => Method::Lora,
+            }),
+        );
         set(&mut run.precision, &self.precision.map(|PrecisionArg::F32| Precision::F32));
-        set(&mut run.train.schedule, &self.schedule.map(|schedule| match schedule {
-            ScheduleArg::Constant => ScheduleKind::Constant,
-            ScheduleArg::Linear => ScheduleKind::Linear,
-            ScheduleArg::Cosine => ScheduleKind::Cosine,
-        }));
+        set(
+            &mut run.train.schedule,
+            &self.schedule.map(|schedule| match schedule {
+                ScheduleArg::Constant => ScheduleKind::Constant,
+                ScheduleArg::Linear => ScheduleKind::Linear,
+                ScheduleArg::Cosine => ScheduleKind::Cosine,
+            }),
+        );
         run.max_length = self.max_length.or(run.max_length);
         let (train, lora) = (&mut run.train, &mut run.lora);
         train.max_steps = self.max_steps.or(train.max_steps);
@@ -150,7 +156,10 @@ mod tests {
 
     #[test]
     fn targets_are_names_or_a_pattern() {
-        assert_eq!(targets("q_proj,v_proj"), Modules::Names(vec!["q_proj".into(), "v_proj".into()]));
+        assert_eq!(
+            targets("q_proj,v_proj"),
+            Modules::Names(vec!["q_proj".into(), "v_proj".into()])
+        );
         assert_eq!(targets("all-linear"), Modules::Pattern("all-linear".into()));
         assert_eq!(targets(r".*\.0\..*"), Modules::Pattern(r".*\.0\..*".into()));
     }

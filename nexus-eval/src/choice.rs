@@ -116,6 +116,12 @@ impl Choice {
         Ok(Self { task: "choice".into(), questions, options: options.score })
     }
 
+    /// Number of questions, at least one.
+    #[allow(clippy::len_without_is_empty, reason = "there is always one")]
+    pub fn len(&self) -> usize {
+        self.questions.len()
+    }
+
     /// The report and what was chosen, question by question; `progress` sees how many choices are scored.
     ///
     /// # Errors
