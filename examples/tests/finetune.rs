@@ -17,7 +17,11 @@ fn records(folder: &Path) -> String {
         let text = |n: usize, m: usize| {
             (0..n).map(|j| words[(i * m + j * 3 + i / 5) % 8]).collect::<Vec<_>>().join(" ")
         };
-        format!("{{\"prompt\": \"{}?\", \"completion\": \" {}\"}}", text(2 + i % 4, 5), text(1 + i % 5, 7))
+        format!(
+            "{{\"prompt\": \"{}?\", \"completion\": \" {}\"}}",
+            text(2 + i % 4, 5),
+            text(1 + i % 5, 7)
+        )
     };
     let records: Vec<String> = (0..24).map(record).collect();
     lines(folder, "train.jsonl", &records.iter().map(String::as_str).collect::<Vec<_>>())
@@ -26,7 +30,7 @@ fn records(folder: &Path) -> String {
 fn arguments(model: &Path, data: &str, out: &Path, method: &str) -> Vec<String> {
     let log = out.with_extension("jsonl");
     let settings = "--max-steps 20 --batch-size 2 --grad-accumulation 2 --save-steps 11 \
-                    --learning-rate 1e-2 --lora-dropout 0.1 --threads 1 --max-length 32";
+                    --learning-rate 1e-2 --lora-dropout 0.1 --max-length 32";
     let mut args: Vec<String> = settings.split_whitespace().map(str::to_string).collect();
     let paths = [
         ("--model", model.to_str().unwrap()),
@@ -78,6 +82,7 @@ fn killed_after_step_11_and_resumed_it_ends_bit_for_bit_as_if_it_had_not_been() 
         let args = arguments(&model, &data, &parts, method);
         let mut child = Command::new(binary("finetune"))
             .args(&args)
+            .args(["--threads", "1"])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -157,7 +162,8 @@ fn wrong_input_is_one_clear_error() {
     assert!(with(&[], &empty).contains("empty.jsonl"));
     let broken = lines(folder.path(), "broken.jsonl", &["{\"text\": \"a\"}", "{\"text\": "]);
     assert!(with(&[], &broken).contains("broken.jsonl:2"));
-    let untrainable = lines(folder.path(), "none.jsonl", &["{\"prompt\": \"a\", \"completion\": \"\"}"]);
+    let untrainable =
+        lines(folder.path(), "none.jsonl", &["{\"prompt\": \"a\", \"completion\": \"\"}"]);
     let error = with(&["--max-length", "2"], &untrainable);
     assert!(error.contains("none.jsonl"), "{error}");
 }

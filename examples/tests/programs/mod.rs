@@ -16,14 +16,18 @@ pub struct Ended {
     pub stderr: String,
 }
 
-/// Runs a program with `stdin`.
-pub fn program(name: &str, args: &[&str], stdin: &str) -> Ended {
-    // target/<profile>/deps/<test> -> target/<profile>/examples/<name>
+/// The program `name`, beside this test: target/<profile>/deps/<test> -> target/<profile>/examples/<name>.
+pub fn binary(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let profile = test.ancestors().nth(2).unwrap();
     let path = profile.join("examples").join(name).with_extension(std::env::consts::EXE_EXTENSION);
     assert!(path.is_file(), "{} is missing: run `cargo build --examples`", path.display());
-    let mut child = Command::new(path)
+    path
+}
+
+/// Runs a program with `stdin`.
+pub fn program(name: &str, args: &[&str], stdin: &str) -> Ended {
+    let mut child = Command::new(binary(name))
         .args(args)
         .args(if args.contains(&"--help") { &[][..] } else { &["--threads", "1"] })
         .stdin(Stdio::piped())
