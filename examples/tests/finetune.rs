@@ -162,8 +162,8 @@ fn wrong_input_is_one_clear_error() {
     assert!(with(&[], &empty).contains("empty.jsonl"));
     let broken = lines(folder.path(), "broken.jsonl", &["{\"text\": \"a\"}", "{\"text\": "]);
     assert!(with(&[], &broken).contains("broken.jsonl:2"));
-    let untrainable =
-        lines(folder.path(), "none.jsonl", &["{\"prompt\": \"a\", \"completion\": \"\"}"]);
-    let error = with(&["--max-length", "2"], &untrainable);
+    // The prompt alone fills --max-length, so nothing of the completion is left to train.
+    let long = format!("{{\"prompt\": \"{}\", \"completion\": \" a\"}}", "cat ".repeat(60));
+    let error = with(&[], &lines(folder.path(), "none.jsonl", &[&long]));
     assert!(error.contains("none.jsonl"), "{error}");
 }
