@@ -13,6 +13,7 @@ use crate::adapter::AdapterConfig;
 use crate::{Error, Result};
 use burn::module::{Module, Param};
 use burn::tensor::{Int, Tensor, TensorData};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A causal language model: GPT-2, LLaMA and everything with the same data flow.
@@ -194,16 +195,14 @@ impl Decoder {
         let shared = AttentionInputs { rotary };
         let groups = config.heads / config.kv_heads;
         // Layers of one kind share their mask.
-        let mut masks: Vec<((Option<usize>, usize), Option<Tensor<2>>)> = Vec::new();
+        let mut masks = BTreeMap::new();
         for (i, (block, &window)) in self.blocks.iter().zip(&config.windows).enumerate() {
             let layer = cache.as_mut().map(|cache| &mut cache.layers[i]);
             let columns = layer.as_ref().map_or(0, |layer| layer.len()) + time;
-            let kind = (window, columns);
-            if !masks.iter().any(|(k, _)| *k == kind) {
-                let mask = causal_mask(time, columns, start, window, groups, &device);
-                masks.push((kind, mask));
-            }
-            let mask = masks.iter().find(|(k, _)| *k == kind).and_then(|(_, m)| m.as_ref());
+            let mask = masks
+                .entry((window, columns))
+                .or_insert_with(|| causal_mask(time, columns, start, window, groups, &device))
+                .as_ref();
             x = block.forward(x, &shared, mask, layer, pass);
         }
         if let Some(cache) = cache {
