@@ -3,8 +3,10 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use nexus_kernels::{AttentionConfig, attention, attention_reference};
 
-/// Largest difference allowed, relative to the largest element.
+/// Largest difference allowed, relative to the largest element (or to [`FLOOR`], for gradients that are rounding only:
+/// a query that sees one key has none).
 const TOLERANCE: f64 = 1e-5;
+const FLOOR: f64 = 0.1;
 
 struct Case {
     batch: usize,
@@ -64,11 +66,10 @@ fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
 fn agree(what: &str, found: &[f32], expected: &[f32]) {
     assert_eq!(found.len(), expected.len(), "{what}");
     let largest = expected.iter().fold(0.0, |m: f64, x| m.max(f64::from(x.abs())));
-    assert!(largest > 0.0 || found.iter().all(|x| *x == 0.0), "{what}: all expected are zero");
     for (i, (a, b)) in found.iter().zip(expected).enumerate() {
         let difference = f64::from((a - b).abs());
         assert!(
-            difference <= TOLERANCE * largest.max(1e-3),
+            difference <= TOLERANCE * largest.max(FLOOR),
             "{what}[{i}]: {a} instead of {b}, largest {largest}"
         );
     }
@@ -104,6 +105,7 @@ fn check(case: &Case, name: &str) {
     for (part, (found, expected)) in
         ["out", "dq", "dk", "dv"].iter().zip(found.iter().zip(&expected))
     {
+        assert!(case.time == 1 || expected.iter().any(|x| x.abs() > 1e-2), "{name} {part}: tiny");
         agree(&format!("{name} {part}"), found, expected);
     }
 }
