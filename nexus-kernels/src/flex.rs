@@ -13,7 +13,7 @@ use std::mem::MaybeUninit;
 
 /// An optional tensor argument of an operation.
 #[derive(ExtensionType, Debug, Clone)]
-pub enum Optional<B: Backend> {
+pub(crate) enum Optional<B: Backend> {
     /// The tensor.
     Present(FloatTensor<B>),
     /// No tensor.
