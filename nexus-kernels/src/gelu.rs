@@ -54,7 +54,9 @@ mod fast {
     use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
     use burn::backend::autodiff::grads::Gradients;
     use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, unary};
-    use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension, tensor::FloatTensor};
+    use burn::backend::{
+        Autodiff, Backend, Dispatch, Flex, backend_extension, tensor::FloatTensor,
+    };
     use burn::tensor::Tensor;
     use burn_flex::FlexTensor;
 
@@ -83,11 +85,8 @@ mod fast {
     /// What a backend brings for [`GeluOps`].
     trait GeluKernel: Backend {
         fn forward(x: FloatTensor<Self>, form: Form) -> FloatTensor<Self>;
-        fn backward(
-            x: FloatTensor<Self>,
-            grad: FloatTensor<Self>,
-            form: Form,
-        ) -> FloatTensor<Self>;
+        fn backward(x: FloatTensor<Self>, grad: FloatTensor<Self>, form: Form)
+        -> FloatTensor<Self>;
     }
 
     impl GeluOps for Flex {
@@ -208,7 +207,8 @@ mod fast {
 mod tests {
     use super::*;
     use crate::testing::{
-        assert_close, assert_same_bits, finite_difference, gradient, random, tensor, values, weighted_sum,
+        assert_close, assert_same_bits, finite_difference, gradient, random, tensor, values,
+        weighted_sum,
     };
 
     type Op = fn(Tensor<3>) -> Tensor<3>;

@@ -58,7 +58,9 @@ mod fast {
     use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
     use burn::backend::autodiff::grads::Gradients;
     use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
-    use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension, tensor::FloatTensor};
+    use burn::backend::{
+        Autodiff, Backend, Dispatch, Flex, backend_extension, tensor::FloatTensor,
+    };
     use burn::tensor::Tensor;
     use burn_flex::FlexTensor;
 
@@ -154,7 +156,8 @@ mod fast {
             if let Some(parent) = x_parent {
                 grads.register::<B>(parent.id, d_x);
             }
-            for (parent, grad) in [of_weight, of_bias].iter().zip(parameters.into_iter().flatten()) {
+            for (parent, grad) in [of_weight, of_bias].iter().zip(parameters.into_iter().flatten())
+            {
                 if let Some(parent) = parent {
                     grads.register::<B>(parent.id, grad);
                 }
@@ -407,12 +410,7 @@ mod tests {
         let bias = tensor([shape[2]], 0.5, 3).require_grad();
         let y = op(x.clone(), weight.clone(), bias.clone(), EPS);
         let grads = weighted_sum(y.clone()).backward();
-        vec![
-            values(y),
-            gradient(&x, &grads),
-            gradient(&weight, &grads),
-            gradient(&bias, &grads),
-        ]
+        vec![values(y), gradient(&x, &grads), gradient(&weight, &grads), gradient(&bias, &grads)]
     }
 
     #[test]
@@ -452,9 +450,8 @@ mod tests {
     fn frozen_parameters_have_no_gradient() {
         let x = tensor([2, 3, 7], 1.0, 1).require_grad();
         let (weight, bias) = (tensor([7], 1.0, 2), tensor([7], 1.0, 3));
-        let run = |op: Op| {
-            weighted_sum(op(x.clone(), weight.clone(), bias.clone(), EPS)).backward()
-        };
+        let run =
+            |op: Op| weighted_sum(op(x.clone(), weight.clone(), bias.clone(), EPS)).backward();
         let (fast, reference) = (run(layer_norm), run(layer_norm_reference));
         assert_close(&gradient(&x, &fast), &gradient(&x, &reference), 2e-6);
         assert!(weight.grad(&fast).is_none() && bias.grad(&fast).is_none());

@@ -77,7 +77,9 @@ mod fast {
     use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
     use burn::backend::autodiff::grads::Gradients;
     use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
-    use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension, tensor::FloatTensor};
+    use burn::backend::{
+        Autodiff, Backend, Dispatch, Flex, backend_extension, tensor::FloatTensor,
+    };
     use burn::tensor::Tensor;
     use burn_flex::FlexTensor;
 
@@ -99,11 +101,8 @@ mod fast {
 
     #[backend_extension(Flex, Autodiff)]
     trait RmsNormOps: Backend {
-        fn rms_norm(
-            x: FloatTensor<Self>,
-            weight: FloatTensor<Self>,
-            eps: f64,
-        ) -> FloatTensor<Self>;
+        fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, eps: f64)
+        -> FloatTensor<Self>;
         fn add_rms_norm(
             x: FloatTensor<Self>,
             residual: FloatTensor<Self>,

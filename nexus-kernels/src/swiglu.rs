@@ -44,7 +44,9 @@ mod fast {
     use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
     use burn::backend::autodiff::grads::Gradients;
     use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
-    use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension, tensor::FloatTensor};
+    use burn::backend::{
+        Autodiff, Backend, Dispatch, Flex, backend_extension, tensor::FloatTensor,
+    };
     use burn::tensor::Tensor;
 
     pub(super) fn swiglu(gate: Tensor<3>, up: Tensor<3>) -> Tensor<3> {
@@ -166,7 +168,8 @@ mod fast {
 mod tests {
     use super::*;
     use crate::testing::{
-        assert_close, assert_same_bits, device, finite_difference, gradient, random, tensor, values, weighted_sum,
+        assert_close, assert_same_bits, device, finite_difference, gradient, random, tensor,
+        values, weighted_sum,
     };
 
     type Op = fn(Tensor<3>, Tensor<3>) -> Tensor<3>;

@@ -10,7 +10,8 @@ pub(crate) fn device() -> Device {
 pub(crate) fn random(n: usize, scale: f32, seed: u64) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
     let mut next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         ((state >> 40) as f32 / (1u64 << 23) as f32 - 1.0) * scale
     };
     (0..n).map(|_| next()).collect()

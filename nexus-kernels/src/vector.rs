@@ -342,11 +342,7 @@ mod tests {
     use super::*;
 
     /// Largest relative error of `f` against `exact` on a grid.
-    fn error(
-        f: impl Fn(f32) -> f32,
-        exact: impl Fn(f64) -> f64,
-        range: Range<f32>,
-    ) -> f64 {
+    fn error(f: impl Fn(f32) -> f32, exact: impl Fn(f64) -> f64, range: Range<f32>) -> f64 {
         let n = 400_000;
         let step = (range.end - range.start) / n as f32;
         let relative = |i: i32| {
@@ -361,7 +357,8 @@ mod tests {
     fn exp_is_within_two_ulp() {
         assert!(error(exp::<true>, f64::exp, -87.0..88.7) < 1.3e-7);
         assert!(error(exp::<false>, f64::exp, -87.0..88.7) < 1.3e-7);
-        for (x, y) in [(0.0, 1.0), (200.0, f32::INFINITY), (-200.0, 0.0), (f32::NEG_INFINITY, 0.0)] {
+        for (x, y) in [(0.0, 1.0), (200.0, f32::INFINITY), (-200.0, 0.0), (f32::NEG_INFINITY, 0.0)]
+        {
             assert_eq!(exp::<true>(x), y);
         }
         assert!(exp::<true>(f32::NAN).is_nan());
@@ -383,7 +380,8 @@ mod tests {
     fn normal_tail_agrees_with_the_continued_fraction() {
         // Q(x) = phi(x) / (x + 1 / (x + 2 / (x + ...))), which converges fast for x >= 2.
         let fraction = |x: f64| (1..400).rev().fold(x, |f, k| x + f64::from(k) / f);
-        let exact = |x: f64| (-x * x / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt() / fraction(x);
+        let exact =
+            |x: f64| (-x * x / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt() / fraction(x);
         assert!(error(|x| normal_tail::<true>(x).0, exact, 2.0..4.0) < 1.2e-6);
         // Below, Q(x) = 1/2 - phi(x) (x + x^3 / 3 + x^5 / 15 + ...).
         let series = |x: f64| {
@@ -393,7 +391,8 @@ mod tests {
                 sum + term
             })
         };
-        let exact = |x: f64| 0.5 - (-x * x / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt() * series(x);
+        let exact =
+            |x: f64| 0.5 - (-x * x / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt() * series(x);
         assert!(error(|x| normal_tail::<true>(x).0, exact, 0.0..2.0) < 8e-7);
         assert!(error(|x| normal_tail::<false>(x).0, exact, 0.0..2.0) < 8e-7);
     }

@@ -1,7 +1,8 @@
 //! The fast path of attention against the reference: values, gradients, reproducibility.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use nexus_kernels::{AttentionConfig, attention, attention_reference};
+use nexus_kernels::reference::attention as attention_reference;
+use nexus_kernels::{AttentionConfig, attention};
 
 /// Largest difference allowed, relative to the largest element (or to [`FLOOR`], for gradients that are rounding only:
 /// a query that sees one key has none).
@@ -220,9 +221,9 @@ fn finite_differences() {
         let out = attention(q, k, v, case.table(&device), case.config);
         values(out * weights.clone()).iter().map(|x| f64::from(*x)).sum::<f64>()
     };
-    let tracked = inputs.clone().map(|x| {
-        Tensor::<3>::from_data(x.into_data(), &device.clone().autodiff()).require_grad()
-    });
+    let tracked = inputs
+        .clone()
+        .map(|x| Tensor::<3>::from_data(x.into_data(), &device.clone().autodiff()).require_grad());
     let [q, k, v] = tracked.clone();
     let autodiff = device.clone().autodiff();
     let out = attention(q, k, v, case.table(&autodiff), case.config);

@@ -196,12 +196,7 @@ pub(super) fn conceal(config: &AttentionConfig, query: usize, begin: usize, row:
 }
 
 /// The columns that `query` sees of a tile of `count` columns from key `begin` on.
-fn columns(
-    config: &AttentionConfig,
-    query: usize,
-    begin: usize,
-    count: usize,
-) -> (usize, usize) {
+fn columns(config: &AttentionConfig, query: usize, begin: usize, count: usize) -> (usize, usize) {
     let (low, high) = config.visible(query);
     (low.saturating_sub(begin).min(count), high.saturating_sub(begin).min(count))
 }

@@ -102,9 +102,8 @@ pub(super) unsafe fn load(
 ) {
     for (i, to) in to.chunks_exact_mut(dim).enumerate() {
         // SAFETY: the caller promises that row `i` is there.
-        let from = unsafe {
-            std::slice::from_raw_parts(from.pointer.offset(i as isize * from.row), dim)
-        };
+        let from =
+            unsafe { std::slice::from_raw_parts(from.pointer.offset(i as isize * from.row), dim) };
         match turn {
             Some(turn) => {
                 let (cos, sin) = turn.at(position + i, dim / 2);
