@@ -4,10 +4,15 @@
 
 use burn::tensor::{Device, Distribution, Tensor};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use nexus_kernels::reference::{
+    adamw_step as adamw_step_reference, gelu_erf as gelu_erf_reference,
+    gelu_tanh as gelu_tanh_reference, layer_norm as layer_norm_reference,
+    rms_norm as rms_norm_reference, sum_squares as sum_squares_reference,
+    swiglu as swiglu_reference,
+};
 use nexus_kernels::{
-    AdamWStep, adamw_step, adamw_step_reference, add_rms_norm, gelu_erf, gelu_erf_reference,
-    gelu_tanh, gelu_tanh_reference, layer_norm, layer_norm_reference, rms_norm, rms_norm_reference,
-    sum_squares, sum_squares_reference, swiglu, swiglu_reference,
+    AdamWStep, adamw_step, add_rms_norm, gelu_erf, gelu_tanh, layer_norm, rms_norm, sum_squares,
+    swiglu,
 };
 use std::hint::black_box;
 use std::time::Duration;

@@ -1,0 +1,228 @@
+//! `y = x W + bias` as one node of the graph.
+//!
+//! Gradients: `dx = dy W^T`, `dW = x^T dy`, `dbias = sum of the rows of dy`; one that nobody asks for is not computed.
+//! Compared with the plain ops there is no separate pass that adds the bias (the rows of the output begin as the bias
+//! and the product accumulates onto them) and no buffer is zeroed before it is overwritten.
+
+use burn::tensor::Tensor;
+
+/// How a weight that maps `in` to `out` values is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WeightLayout {
+    /// `[in, out]`: a projection.
+    InOut,
+    /// `[out, in]`: an embedding table that is used as the head.
+    OutIn,
+}
+
+impl WeightLayout {
+    /// `[in, out]` of a stored shape.
+    pub(crate) fn dims(self, [first, second]: [usize; 2]) -> [usize; 2] {
+        match self {
+            Self::InOut => [first, second],
+            Self::OutIn => [second, first],
+        }
+    }
+}
+
+/// `y = x W + bias`.
+///
+/// # Shapes
+/// `x`: `[N, in]`; `weight`: as `layout` says; `bias`: `[out]`; result `[N, out]`.
+pub fn linear(
+    x: Tensor<2>,
+    weight: Tensor<2>,
+    layout: WeightLayout,
+    bias: Option<Tensor<1>>,
+) -> Tensor<2> {
+    #[cfg(feature = "flex")]
+    if fast::applies(&x, &weight, &bias) {
+        return fast::linear(x, weight, layout, bias);
+    }
+    reference(x, weight, layout, bias)
+}
+
+/// [`linear`] from plain ops.
+pub fn reference(
+    x: Tensor<2>,
+    weight: Tensor<2>,
+    layout: WeightLayout,
+    bias: Option<Tensor<1>>,
+) -> Tensor<2> {
+    let weight = match layout {
+        WeightLayout::InOut => weight,
+        WeightLayout::OutIn => weight.transpose(),
+    };
+    let y = x.matmul(weight);
+    match bias {
+        Some(bias) => y + bias.unsqueeze(),
+        None => y,
+    }
+}
+
+#[cfg(feature = "flex")]
+mod fast {
+    use super::WeightLayout;
+    use crate::flex::{self, Matrix, Optional, Tracked};
+    use burn::backend::autodiff::NodeId;
+    use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
+    use burn::backend::autodiff::grads::Gradients;
+    use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+    use burn::backend::tensor::FloatTensor;
+    use burn::backend::{Autodiff, Backend, Dispatch, backend_extension};
+    use burn::tensor::Tensor;
+    use burn_flex::{Flex, FlexTensor};
+
+    pub(super) fn applies(x: &Tensor<2>, weight: &Tensor<2>, bias: &Option<Tensor<1>>) -> bool {
+        let bias = bias.as_ref().map_or(x.dtype(), Tensor::dtype);
+        flex::applies(&x.device(), &[x.dtype(), weight.dtype(), bias])
+    }
+
+    pub(super) fn linear(
+        x: Tensor<2>,
+        weight: Tensor<2>,
+        layout: WeightLayout,
+        bias: Option<Tensor<1>>,
+    ) -> Tensor<2> {
+        let [x, weight] = [x, weight].map(Tensor::into_dispatch);
+        Tensor::from_dispatch(Dispatch::fused_linear(x, weight, Optional::of(bias), layout))
+    }
+
+    #[backend_extension(Flex, Autodiff)]
+    pub(crate) trait LinearOps: Backend {
+        fn fused_linear(
+            x: FloatTensor<Self>,
+            weight: FloatTensor<Self>,
+            #[extension_type] bias: Optional<Self>,
+            layout: WeightLayout,
+        ) -> FloatTensor<Self>;
+    }
+
+    impl LinearOps for Flex {
+        fn fused_linear(
+            x: FlexTensor,
+            weight: FlexTensor,
+            bias: Optional<Self>,
+            layout: WeightLayout,
+        ) -> FlexTensor {
+            let [x, weight] = [x, weight].map(flex::readable);
+            let (x, weight) = (flex::matrix(&x), in_out(&weight, layout));
+            let shape = [x.rows, weight.cols];
+            let y = match bias.into_option() {
+                None => flex::product(1.0, x, weight),
+                Some(bias) => {
+                    let bias = flex::elements(&bias);
+                    assert_eq!(bias.len(), weight.cols, "length of the bias");
+                    // SAFETY: `repeat_row` writes every row.
+                    let mut y = unsafe {
+                        flex::filled(x.rows * weight.cols, |y| flex::repeat_row(y, &bias))
+                    };
+                    flex::accumulate(&mut y, 1.0, x, weight);
+                    y
+                }
+            };
+            flex::tensor(y, shape)
+        }
+    }
+
+    /// A stored weight as the `[in, out]` matrix that it stands for.
+    pub(crate) fn in_out(weight: &FlexTensor, layout: WeightLayout) -> Matrix<'_> {
+        match layout {
+            WeightLayout::InOut => flex::matrix(weight),
+            WeightLayout::OutIn => flex::matrix(weight).t(),
+        }
+    }
+
+    impl<C: CheckpointStrategy> LinearOps for Autodiff<Flex, C> {
+        fn fused_linear(
+            x: Tracked,
+            weight: Tracked,
+            bias: Optional<Self>,
+            layout: WeightLayout,
+        ) -> Tracked {
+            let bias = bias.into_option();
+            let value = bias
+                .as_ref()
+                .map_or(Optional::Absent, |b| Optional::Present(b.primitive().clone()));
+            let y = Flex::fused_linear(
+                x.primitive().clone(),
+                weight.primitive().clone(),
+                value,
+                layout,
+            );
+            let bias = bias.unwrap_or_else(|| flex::absent(&x));
+            let [x_tracked, weight_tracked] = [&x, &weight].map(Tracked::is_tracked);
+            match LinearBackward
+                .prepare::<C>([x.node(), weight.node(), bias.node()])
+                .compute_bound()
+                .stateful()
+            {
+                OpsKind::UnTracked(prep) => prep.finish(y),
+                OpsKind::Tracked(mut prep) => {
+                    let state = State {
+                        x: weight_tracked.then(|| prep.checkpoint(&x)),
+                        weight: x_tracked.then(|| prep.checkpoint(&weight)),
+                        layout,
+                    };
+                    prep.finish(state, y)
+                }
+            }
+        }
+    }
+
+    #[derive(Debug)]
+    struct LinearBackward;
+
+    #[derive(Debug, Clone)]
+    struct State {
+        /// Kept for the gradient of the weight.
+        x: Option<NodeId>,
+        /// Kept for the gradient of `x`.
+        weight: Option<NodeId>,
+        layout: WeightLayout,
+    }
+
+    impl Backward<Flex, 3> for LinearBackward {
+        type State = State;
+
+        fn backward(
+            self,
+            ops: Ops<State, 3>,
+            grads: &mut Gradients,
+            checkpointer: &mut Checkpointer,
+        ) {
+            let [x_node, weight_node, bias_node] = ops.parents;
+            let dy = flex::readable(grads.consume::<Flex>(&ops.node));
+            let dy = flex::matrix(&dy);
+            let State { x, weight, layout } = ops.state;
+            let mut kept = |id: Option<NodeId>| {
+                let id = id.expect("kept for a tracked parent");
+                flex::readable(checkpointer.retrieve_node_output::<FlexTensor>(id))
+            };
+            if let Some(node) = x_node {
+                let weight = kept(weight);
+                let weight = in_out(&weight, layout);
+                let dx = flex::product(1.0, dy, weight.t());
+                grads.register::<Flex>(node.id, flex::tensor(dx, [dy.rows, weight.rows]));
+            }
+            if let Some(node) = weight_node {
+                let x = kept(x);
+                grads.register::<Flex>(node.id, weight_gradient(flex::matrix(&x), dy, layout));
+            }
+            if let Some(node) = bias_node {
+                grads.register::<Flex>(node.id, flex::tensor(flex::column_sums(dy), [dy.cols]));
+            }
+        }
+    }
+
+    /// `x^T dy`, stored as the weight is.
+    pub(crate) fn weight_gradient(x: Matrix, dy: Matrix, layout: WeightLayout) -> FlexTensor {
+        match layout {
+            WeightLayout::InOut => flex::tensor(flex::product(1.0, x.t(), dy), [x.cols, dy.cols]),
+            WeightLayout::OutIn => flex::tensor(flex::product(1.0, dy.t(), x), [dy.cols, x.cols]),
+        }
+    }
+}
+
+#[cfg(feature = "flex")]
+pub(crate) use fast::{in_out, weight_gradient};

@@ -1,0 +1,273 @@
+//! `y = x W + bias + s (x' A) B` as one node of the graph: the forward and backward pass of a LoRA projection
+//! (Hu et al. 2021, arXiv:2106.09685, section 4.1), where `x'` is `x` or its dropout.
+
+use burn::tensor::Tensor;
+
+/// `y = x W + bias + s (x' A) B` with `x' = dropped`, or `x` without it.
+///
+/// # Shapes
+/// `x`, `dropped`: `[N, in]`; `weight`: `[in, out]`; `bias`: `[out]`; `a`: `[in, r]`; `b`: `[r, out]`; result
+/// `[N, out]`.
+pub fn low_rank_linear(
+    x: Tensor<2>,
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
+    a: Tensor<2>,
+    b: Tensor<2>,
+    scale: f64,
+    dropped: Option<Tensor<2>>,
+) -> Tensor<2> {
+    #[cfg(feature = "flex")]
+    if fast::applies(&x, &weight, &bias, &a, &b, &dropped) {
+        return fast::low_rank_linear(x, weight, bias, a, b, scale, dropped);
+    }
+    reference(x, weight, bias, a, b, scale, dropped)
+}
+
+/// [`low_rank_linear`] from plain ops.
+pub fn reference(
+    x: Tensor<2>,
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
+    a: Tensor<2>,
+    b: Tensor<2>,
+    scale: f64,
+    dropped: Option<Tensor<2>>,
+) -> Tensor<2> {
+    let dropped = dropped.unwrap_or_else(|| x.clone());
+    let mut y = x.matmul(weight);
+    if let Some(bias) = bias {
+        y = y + bias.unsqueeze();
+    }
+    // The scale goes onto the small product.
+    y + (dropped.matmul(a) * scale).matmul(b)
+}
+
+#[cfg(feature = "flex")]
+mod fast {
+    use crate::flex::{self, Optional, Tracked};
+    use crate::linear::{WeightLayout, weight_gradient};
+    use burn::backend::autodiff::NodeId;
+    use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
+    use burn::backend::autodiff::grads::Gradients;
+    use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+    use burn::backend::tensor::FloatTensor;
+    use burn::backend::{Autodiff, Backend, Dispatch, backend_extension};
+    use burn::tensor::Tensor;
+    use burn_flex::{Flex, FlexTensor};
+
+    pub(super) fn applies(
+        x: &Tensor<2>,
+        weight: &Tensor<2>,
+        bias: &Option<Tensor<1>>,
+        a: &Tensor<2>,
+        b: &Tensor<2>,
+        dropped: &Option<Tensor<2>>,
+    ) -> bool {
+        let bias = bias.as_ref().map_or(x.dtype(), Tensor::dtype);
+        let dropped = dropped.as_ref().map_or(x.dtype(), Tensor::dtype);
+        flex::applies(
+            &x.device(),
+            &[x.dtype(), weight.dtype(), bias, a.dtype(), b.dtype(), dropped],
+        )
+    }
+
+    pub(super) fn low_rank_linear(
+        x: Tensor<2>,
+        weight: Tensor<2>,
+        bias: Option<Tensor<1>>,
+        a: Tensor<2>,
+        b: Tensor<2>,
+        scale: f64,
+        dropped: Option<Tensor<2>>,
+    ) -> Tensor<2> {
+        let [x, weight, a, b] = [x, weight, a, b].map(Tensor::into_dispatch);
+        let (bias, dropped) = (Optional::of(bias), Optional::of(dropped));
+        Tensor::from_dispatch(Dispatch::fused_low_rank(x, weight, bias, a, b, dropped, scale))
+    }
+
+    #[backend_extension(Flex, Autodiff)]
+    pub(crate) trait LowRankOps: Backend {
+        fn fused_low_rank(
+            x: FloatTensor<Self>,
+            weight: FloatTensor<Self>,
+            #[extension_type] bias: Optional<Self>,
+            a: FloatTensor<Self>,
+            b: FloatTensor<Self>,
+            #[extension_type] dropped: Optional<Self>,
+            scale: f64,
+        ) -> FloatTensor<Self>;
+    }
+
+    impl LowRankOps for Flex {
+        fn fused_low_rank(
+            x: FlexTensor,
+            weight: FlexTensor,
+            bias: Optional<Self>,
+            a: FlexTensor,
+            b: FlexTensor,
+            dropped: Optional<Self>,
+            scale: f64,
+        ) -> FlexTensor {
+            forward(x, weight, bias.into_option(), a, b, dropped.into_option(), scale).0
+        }
+    }
+
+    /// `y`, and the `x' A` that its gradient needs.
+    fn forward(
+        x: FlexTensor,
+        weight: FlexTensor,
+        bias: Option<FlexTensor>,
+        a: FlexTensor,
+        b: FlexTensor,
+        dropped: Option<FlexTensor>,
+        scale: f64,
+    ) -> (FlexTensor, FlexTensor) {
+        let [x, weight, a, b] = [x, weight, a, b].map(flex::readable);
+        let dropped = dropped.map(flex::readable);
+        let [x, weight, a, b, dropped] =
+            [&x, &weight, &a, &b, dropped.as_ref().unwrap_or(&x)].map(flex::matrix);
+        let inner = flex::product(1.0, dropped, a);
+        let mut y = match bias {
+            None => flex::product(1.0, x, weight),
+            Some(bias) => {
+                let bias = flex::elements(&bias);
+                assert_eq!(bias.len(), weight.cols, "length of the bias");
+                // SAFETY: `repeat_row` writes every row.
+                let mut y =
+                    unsafe { flex::filled(x.rows * weight.cols, |y| flex::repeat_row(y, &bias)) };
+                flex::accumulate(&mut y, 1.0, x, weight);
+                y
+            }
+        };
+        flex::accumulate(&mut y, scale as f32, flex::Matrix::dense(&inner, x.rows, a.cols), b);
+        (flex::tensor(y, [x.rows, weight.cols]), flex::tensor(inner, [x.rows, a.cols]))
+    }
+
+    impl<C: CheckpointStrategy> LowRankOps for Autodiff<Flex, C> {
+        fn fused_low_rank(
+            x: Tracked,
+            weight: Tracked,
+            bias: Optional<Self>,
+            a: Tracked,
+            b: Tracked,
+            dropped: Optional<Self>,
+            scale: f64,
+        ) -> Tracked {
+            let (bias, dropped) = (bias.into_option(), dropped.into_option());
+            let value = |tensor: &Tracked| tensor.primitive().clone();
+            let (y, inner) = forward(
+                value(&x),
+                value(&weight),
+                bias.as_ref().map(value),
+                value(&a),
+                value(&b),
+                dropped.as_ref().map(value),
+                scale,
+            );
+            let separate = dropped.is_some();
+            let bias = bias.unwrap_or_else(|| flex::absent(&x));
+            let dropped = dropped.unwrap_or_else(|| flex::absent(&x));
+            let adapter_input = if separate { &dropped } else { &x };
+            let input_tracked = adapter_input.is_tracked();
+            match LowRankBackward
+                .prepare::<C>([
+                    x.node(),
+                    weight.node(),
+                    bias.node(),
+                    a.node(),
+                    b.node(),
+                    dropped.node(),
+                ])
+                .compute_bound()
+                .stateful()
+            {
+                OpsKind::UnTracked(prep) => prep.finish(y),
+                OpsKind::Tracked(mut prep) => {
+                    let state = State {
+                        x: weight.is_tracked().then(|| prep.checkpoint(&x)),
+                        weight: x.is_tracked().then(|| prep.checkpoint(&weight)),
+                        a: input_tracked.then(|| prep.checkpoint(&a)),
+                        b: (input_tracked || a.is_tracked()).then(|| prep.checkpoint(&b)),
+                        adapter_input: a.is_tracked().then(|| prep.checkpoint(adapter_input)),
+                        inner: b.is_tracked().then_some(inner),
+                        separate,
+                        scale: scale as f32,
+                    };
+                    prep.finish(state, y)
+                }
+            }
+        }
+    }
+
+    #[derive(Debug)]
+    struct LowRankBackward;
+
+    /// What the gradients of the tracked parents need.
+    #[derive(Debug, Clone)]
+    struct State {
+        x: Option<NodeId>,
+        weight: Option<NodeId>,
+        a: Option<NodeId>,
+        b: Option<NodeId>,
+        /// `x'`.
+        adapter_input: Option<NodeId>,
+        /// `x' A`.
+        inner: Option<FlexTensor>,
+        /// `x'` is not `x`.
+        separate: bool,
+        scale: f32,
+    }
+
+    impl Backward<Flex, 6> for LowRankBackward {
+        type State = State;
+
+        fn backward(
+            self,
+            ops: Ops<State, 6>,
+            grads: &mut Gradients,
+            checkpointer: &mut Checkpointer,
+        ) {
+            let [x_node, weight_node, bias_node, a_node, b_node, dropped_node] = ops.parents;
+            let dy = flex::readable(grads.consume::<Flex>(&ops.node));
+            let dy = flex::matrix(&dy);
+            let State { x, weight, a, b, adapter_input, inner, separate, scale } = ops.state;
+            let mut kept =
+                |id: NodeId| flex::readable(checkpointer.retrieve_node_output::<FlexTensor>(id));
+            let [x, weight, a, b, adapter_input] =
+                [x, weight, a, b, adapter_input].map(|id| id.map(&mut kept));
+            let [x, weight, a, b, adapter_input, inner] =
+                [&x, &weight, &a, &b, &adapter_input, &inner]
+                    .map(|tensor| tensor.as_ref().map(flex::matrix));
+
+            if let (Some(node), Some(inner)) = (b_node, inner) {
+                let db = flex::product(scale, inner.t(), dy);
+                grads.register::<Flex>(node.id, flex::tensor(db, [inner.cols, dy.cols]));
+            }
+            // t = s dY B^T, [N, r]: all that reaches A and x' passes through it.
+            let t = b.map(|b| (flex::product(scale, dy, b.t()), b.rows));
+            let t = t.as_ref().map(|(t, rank)| flex::Matrix::dense(t, dy.rows, *rank));
+            if let (Some(node), Some(t), Some(input)) = (a_node, t, adapter_input) {
+                let da = flex::product(1.0, input.t(), t);
+                grads.register::<Flex>(node.id, flex::tensor(da, [input.cols, t.cols]));
+            }
+            if let (Some(node), Some(weight)) = (x_node, weight) {
+                let mut dx = flex::product(1.0, dy, weight.t());
+                if let (false, Some(t), Some(a)) = (separate, t, a) {
+                    flex::accumulate(&mut dx, 1.0, t, a.t());
+                }
+                grads.register::<Flex>(node.id, flex::tensor(dx, [dy.rows, weight.rows]));
+            }
+            if let (Some(node), Some(t), Some(a)) = (dropped_node, t, a) {
+                let dropped = flex::product(1.0, t, a.t());
+                grads.register::<Flex>(node.id, flex::tensor(dropped, [dy.rows, a.rows]));
+            }
+            if let (Some(node), Some(x)) = (weight_node, x) {
+                grads.register::<Flex>(node.id, weight_gradient(x, dy, WeightLayout::InOut));
+            }
+            if let Some(node) = bias_node {
+                grads.register::<Flex>(node.id, flex::tensor(flex::column_sums(dy), [dy.cols]));
+            }
+        }
+    }
+}
