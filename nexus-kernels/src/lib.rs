@@ -3,4 +3,4 @@
 
 mod attention;
 
-pub use attention::{AttentionConfig, attention, attention_reference};
+pub use attention::{AttentionConfig, attention, attention_fused, attention_reference};

@@ -45,8 +45,8 @@ pub(super) fn forward(
                         pass.load();
                         let heads_of_group = heads / kv_heads;
                         for head in group * heads_of_group..(group + 1) * heads_of_group {
-                            let out = out.add(entry * time * width + head * dim);
-                            pass.head(head, out, width, lse.add((entry * heads + head) * time));
+                            let out = out.at(entry * time * width + head * dim);
+                            pass.head(head, out, width, lse.at((entry * heads + head) * time));
                         }
                     });
                 });
