@@ -14,8 +14,7 @@ fn bench(criterion: &mut Criterion) {
         group.measurement_time(Duration::from_millis(1500));
         for (name, op) in [("fast", attention as Op), ("reference", attention_reference)] {
             for tracked in [false, true] {
-                let device =
-                    if tracked { Device::flex().autodiff() } else { Device::flex() };
+                let device = if tracked { Device::flex().autodiff() } else { Device::flex() };
                 let input = || {
                     let x = Tensor::<3>::random(
                         [batch, time, 512],
@@ -25,9 +24,8 @@ fn bench(criterion: &mut Criterion) {
                     if tracked { x.require_grad() } else { x }
                 };
                 let (q, k, v) = (input(), input(), input());
-                let table = || {
-                    Tensor::<2>::random([time, 32], Distribution::Uniform(-1.0, 1.0), &device)
-                };
+                let table =
+                    || Tensor::<2>::random([time, 32], Distribution::Uniform(-1.0, 1.0), &device);
                 let (cos, sin) = (table(), table());
                 let pass = if tracked { "forward+backward" } else { "forward" };
                 group.bench_function(format!("{name} {pass}"), |bencher| {

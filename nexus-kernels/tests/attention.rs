@@ -228,9 +228,9 @@ fn finite_differences() {
         let out = attention(q, k, v, case.table(&device), case.config);
         values(out * weights.clone()).iter().map(|x| f64::from(*x)).sum::<f64>()
     };
-    let tracked = inputs.clone().map(|x| {
-        Tensor::<3>::from_data(x.into_data(), &device.clone().autodiff()).require_grad()
-    });
+    let tracked = inputs
+        .clone()
+        .map(|x| Tensor::<3>::from_data(x.into_data(), &device.clone().autodiff()).require_grad());
     let [q, k, v] = tracked.clone();
     let autodiff = device.clone().autodiff();
     let out = attention(q, k, v, case.table(&autodiff), case.config);

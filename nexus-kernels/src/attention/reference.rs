@@ -35,12 +35,7 @@ pub fn attention_reference(
 }
 
 /// `[T, S]`: 0 where a query sees a key, a large negative number elsewhere; `None` when every query sees every key.
-fn mask(
-    config: &AttentionConfig,
-    time: usize,
-    keys: usize,
-    device: &Device,
-) -> Option<Tensor<2>> {
+fn mask(config: &AttentionConfig, time: usize, keys: usize, device: &Device) -> Option<Tensor<2>> {
     if time == 1 && config.visible(0) == (0, keys) {
         return None;
     }
@@ -60,9 +55,7 @@ fn rotate(x: Tensor<4>, cos: &Tensor<2>, sin: &Tensor<2>) -> Tensor<4> {
     let sin = sin.clone().reshape([1, time, 1, dim / 2]);
     let first = x.clone().narrow(3, 0, dim / 2);
     let second = x.narrow(3, dim / 2, dim / 2);
-    let turned = [
-        first.clone() * cos.clone() - second.clone() * sin.clone(),
-        second * cos + first * sin,
-    ];
+    let turned =
+        [first.clone() * cos.clone() - second.clone() * sin.clone(), second * cos + first * sin];
     Tensor::cat(turned.to_vec(), 3)
 }

@@ -102,9 +102,8 @@ pub(super) unsafe fn load(
 ) {
     for (i, to) in to.chunks_exact_mut(dim).enumerate() {
         // SAFETY: the caller promises that row `i` is there.
-        let from = unsafe {
-            std::slice::from_raw_parts(from.pointer.offset(i as isize * from.row), dim)
-        };
+        let from =
+            unsafe { std::slice::from_raw_parts(from.pointer.offset(i as isize * from.row), dim) };
         match turn {
             Some(turn) => {
                 let (cos, sin) = turn.at(position + i, dim / 2);
@@ -148,6 +147,12 @@ impl Matrix {
     /// Rows `stride` apart.
     pub(super) fn rows(pointer: *const f32, stride: usize) -> Self {
         Self(pointer, stride as isize, 1)
+    }
+
+    /// The part from row `row` and column `column` on.
+    pub(super) fn from(self, row: usize, column: usize) -> Self {
+        let offset = row as isize * self.1 + column as isize * self.2;
+        Self(self.0.wrapping_offset(offset), self.1, self.2)
     }
 
     /// The transpose of rows `stride` apart.
