@@ -78,6 +78,22 @@ impl AttentionConfig {
         (self.window.map_or(0, |window| end.saturating_sub(window)), end)
     }
 
+    /// First column and width of query, key and value in a fused projection.
+    fn parts(&self) -> [(usize, usize); 3] {
+        let (q, kv) = (self.heads * self.head_dim, self.kv_heads * self.head_dim);
+        [(0, q), (q, kv), (q + kv, kv)]
+    }
+
+    /// Panics unless the tables fit.
+    fn check_rotary(&self, time: usize, rotary: Option<&(Tensor<2>, Tensor<2>)>) {
+        if let Some((cos, sin)) = rotary {
+            assert_eq!(self.offset, 0, "cached keys are rotated before they are cached");
+            assert_eq!(self.head_dim % 2, 0, "rotary positions pair the dimensions of a head");
+            assert_eq!(cos.dims(), [time, self.head_dim / 2], "shape of the cosines");
+            assert_eq!(sin.dims(), [time, self.head_dim / 2], "shape of the sines");
+        }
+    }
+
     /// Panics unless the arguments fit together; returns `[B, T, S]`.
     fn check(&self, query: [usize; 3], key: [usize; 3], value: [usize; 3]) -> [usize; 3] {
         let Self { heads, kv_heads, head_dim, .. } = *self;
@@ -116,15 +132,40 @@ pub fn attention(
     config: AttentionConfig,
 ) -> Tensor<3> {
     let [_, time, _] = config.check(query.dims(), key.dims(), value.dims());
-    if let Some((cos, sin)) = &rotary {
-        assert_eq!(config.offset, 0, "cached keys are rotated before they are cached");
-        assert_eq!(config.head_dim % 2, 0, "rotary positions pair the dimensions of a head");
-        assert_eq!(cos.dims(), [time, config.head_dim / 2], "shape of the cosines");
-        assert_eq!(sin.dims(), [time, config.head_dim / 2], "shape of the sines");
-    }
+    config.check_rotary(time, rotary.as_ref());
     #[cfg(feature = "flex")]
-    if extension::applies(&query, &key, &value, rotary.as_ref()) {
-        return extension::fast(query, key, value, rotary, config);
+    if extension::applies([&query, &key, &value], rotary.as_ref()) {
+        return extension::separate(query, key, value, rotary, config);
     }
+    attention_reference(query, key, value, rotary, config)
+}
+
+/// [`attention`] of whole sequences (`offset == 0`) whose queries, keys and values are side by side in one tensor, the
+/// output of a fused projection.
+///
+/// On the fast path the gradient is written into one tensor too; the backward passes of three `narrow`s would write six.
+///
+/// # Shapes
+/// `inputs`: `[B, T, (H + 2K)*head_dim]`; `rotary`: as [`attention`]; result `[B, T, H*head_dim]`.
+///
+/// # Panics
+/// As [`attention`].
+pub fn attention_fused(
+    inputs: Tensor<3>,
+    rotary: Option<(Tensor<2>, Tensor<2>)>,
+    config: AttentionConfig,
+) -> Tensor<3> {
+    let [batch, time, width] = inputs.dims();
+    assert_eq!(config.offset, 0, "a fused projection has a key for every query");
+    let parts = config.parts();
+    assert_eq!(width, parts[2].0 + parts[2].1, "width of the fused projection");
+    let [query, key, value] = parts.map(|(_, width)| [batch, time, width]);
+    config.check(query, key, value);
+    config.check_rotary(time, rotary.as_ref());
+    #[cfg(feature = "flex")]
+    if extension::applies([&inputs], rotary.as_ref()) {
+        return extension::fused(inputs, rotary, config);
+    }
+    let [query, key, value] = parts.map(|(from, width)| inputs.clone().narrow(2, from, width));
     attention_reference(query, key, value, rotary, config)
 }

@@ -1,8 +1,7 @@
 //! The fast path of attention against the reference: values, gradients, reproducibility.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use nexus_kernels::reference::attention as attention_reference;
-use nexus_kernels::{AttentionConfig, attention};
+use nexus_kernels::{AttentionConfig, attention, attention_fused, attention_reference};
 
 /// Largest difference allowed, relative to the largest element (or to [`FLOOR`], for gradients that are rounding only:
 /// a query that sees one key has none).
@@ -169,6 +168,14 @@ fn parts_of_a_fused_projection() {
     let (found, expected) = (fused(attention), fused(attention_reference));
     agree("out", &found[0], &expected[0]);
     agree("gradient", &found[1], &expected[1]);
+    // The same from one operation.
+    let device = Device::flex().autodiff();
+    let all = random([2, 70, width + 2 * kv], 5, 1.5, &device).require_grad();
+    let out = attention_fused(all.clone(), case.table(&device), case.config);
+    let weights = random([70, 2, width], 6, 1.0, &device);
+    let grads = (out.clone().swap_dims(0, 1) * weights).sum().backward();
+    assert_eq!(values(out), found[0]);
+    assert_eq!(values(all.grad(&grads).unwrap()), found[1]);
 }
 
 #[test]

@@ -4,11 +4,12 @@ use super::AttentionConfig;
 use super::forward::{conceal, transposed, visible};
 use super::rows;
 use super::tile::{
-    Heads, KEYS, LANES, Matrix, QUERIES, Scratch, Turn, blocks, filled, load, padded, product, run,
-    store, tensor,
+    Heads, KEYS, LANES, Matrix, QUERIES, Scratch, Shared, Turn, blocks, filled, load, padded,
+    product, run, store, tensor,
 };
 use burn_flex::FlexTensor;
 use std::cell::RefCell;
+use std::sync::Arc;
 
 #[derive(Default)]
 struct Buffers {
@@ -29,52 +30,79 @@ thread_local! {
     static BUFFERS: RefCell<Buffers> = RefCell::default();
 }
 
+/// What the forward pass leaves for the backward pass: inputs and output (shared, not copied), a number per row.
+#[derive(Clone, Debug)]
+pub(super) struct Saved {
+    pub(super) inputs: [Heads; 3],
+    pub(super) turn: Option<Turn>,
+    pub(super) out: Heads,
+    pub(super) lse: Arc<Vec<f32>>,
+    pub(super) config: AttentionConfig,
+}
+
 /// The gradients of query, key and value, from that of the output.
-pub(super) fn backward(
-    inputs: &[Heads; 3],
-    turn: Option<&Turn>,
-    out: &Heads,
-    lse: &[f32],
-    grad: &Heads,
-    config: &AttentionConfig,
-) -> [FlexTensor; 3] {
-    let AttentionConfig { heads, kv_heads, head_dim: dim, .. } = *config;
-    let [batch, time, width] = inputs[0].dims();
-    let [_, keys, kv_width] = inputs[1].dims();
-    let work = time * keys * dim * heads / kv_heads;
+pub(super) fn separate(saved: &Saved, grad: &Heads) -> [FlexTensor; 3] {
+    let dims = saved.inputs.each_ref().map(Heads::dims);
     let (mut dk, mut dv) = (Vec::new(), Vec::new());
-    // SAFETY: the tasks cover every batch entry and head, and write every row of theirs.
+    // SAFETY: `run_tasks` writes every element of the three.
     let dq = unsafe {
-        filled(batch * time * width, |dq| {
-            dk = filled(batch * keys * kv_width, |dk| {
-                dv = filled(batch * keys * kv_width, |dv| {
-                    run(batch * kv_heads, work, |task| {
-                        BUFFERS.with_borrow_mut(|buffers| {
-                            let (entry, group) = (task / kv_heads, task % kv_heads);
-                            let mut pass = Pass { inputs, turn, out, grad, config, entry, buffers };
-                            pass.load(group * dim);
-                            let heads_of_group = heads / kv_heads;
-                            for head in group * heads_of_group..(group + 1) * heads_of_group {
-                                let at = (entry * heads + head) * time;
-                                let to = dq.add(entry * time * width + head * dim);
-                                pass.head(head, &lse[at..at + time], to, width);
-                            }
-                            let at = entry * keys * kv_width + group * dim;
-                            let key_grad = pass.buffers.key_grad.take(keys * dim);
-                            store(key_grad, dk.add(at), kv_width, dim, turn, 0);
-                            let value_grad = pass.buffers.value_grad.take(keys * dim);
-                            store(value_grad, dv.add(at), kv_width, dim, None, 0);
-                        });
-                    });
+        filled(dims[0].iter().product(), |dq| {
+            dk = filled(dims[1].iter().product(), |dk| {
+                dv = filled(dims[2].iter().product(), |dv| {
+                    run_tasks(saved, grad, [(dq, dims[0][2]), (dk, dims[1][2]), (dv, dims[2][2])]);
                 });
             });
         })
     };
-    [
-        tensor(dq, [batch, time, width]),
-        tensor(dk, [batch, keys, kv_width]),
-        tensor(dv, [batch, keys, kv_width]),
-    ]
+    [tensor(dq, dims[0]), tensor(dk, dims[1]), tensor(dv, dims[2])]
+}
+
+/// The gradient of `[query, key, value]` side by side in one tensor `[B, T, (H + 2K)*dim]`.
+pub(super) fn fused(saved: &Saved, grad: &Heads) -> FlexTensor {
+    let [[batch, time, width], [_, _, kv_width], _] = saved.inputs.each_ref().map(Heads::dims);
+    let row = width + 2 * kv_width;
+    // SAFETY: `run_tasks` writes the three column ranges of every row.
+    let values = unsafe {
+        filled(batch * time * row, |to| {
+            run_tasks(saved, grad, [0, width, width + kv_width].map(|at| (to.shifted(at), row)));
+        })
+    };
+    tensor(values, [batch, time, row])
+}
+
+/// Runs all tasks; each output is where it begins and how far apart its rows are.
+///
+/// # Safety
+/// The outputs can be written: `[B, T, H*dim]`, then two of `[B, S, K*dim]`, with these distances of rows. Every
+/// element will be.
+unsafe fn run_tasks(saved: &Saved, grad: &Heads, to: [(Shared, usize); 3]) {
+    let Saved { inputs, turn, out, lse, config } = saved;
+    let AttentionConfig { heads, kv_heads, head_dim: dim, .. } = *config;
+    let ([batch, time, _], [_, keys, _]) = (inputs[0].dims(), inputs[1].dims());
+    let turn = turn.as_ref();
+    let [(dq, q_row), (dk, k_row), (dv, v_row)] = to;
+    let groups = heads / kv_heads;
+    run(batch * kv_heads, time * keys * dim * groups, |task| {
+        BUFFERS.with_borrow_mut(|buffers| {
+            let (entry, group) = (task / kv_heads, task % kv_heads);
+            let mut pass = Pass { inputs, turn, out, grad, config, entry, buffers };
+            pass.load(group * dim);
+            for head in group * groups..(group + 1) * groups {
+                let at = (entry * heads + head) * time;
+                let to = dq.at(entry * time * q_row + head * dim);
+                // SAFETY: these rows and columns of `dq` belong to this task only.
+                unsafe { pass.head(head, &lse[at..at + time], to, q_row) };
+            }
+            let key_grad = pass.buffers.key_grad.take(keys * dim);
+            let value_grad = pass.buffers.value_grad.take(keys * dim);
+            let at = |row: usize| entry * keys * row + group * dim;
+            // SAFETY: these rows and columns of `dk` and `dv` belong to this task only.
+            unsafe {
+                store(key_grad, dk.at(at(k_row)), k_row, dim, turn, 0);
+                store(value_grad, dv.at(at(v_row)), v_row, dim, None, 0);
+            }
+        });
+    });
 }
 
 /// One task: a batch entry and the queries of one key head.

@@ -1,8 +1,9 @@
 //! The fast path as an operation of the flex backend, with its place in the autodiff graph.
 
 use super::AttentionConfig;
+use super::backward::{self, Saved};
+use super::forward::forward;
 use super::tile::{Heads, Turn};
-use super::{backward, forward};
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
@@ -24,6 +25,13 @@ pub(super) trait AttentionOps: Backend {
         #[extension_type] rotary: Rotary<Self>,
         config: AttentionConfig,
     ) -> FloatTensor<Self>;
+
+    /// See [`attention_fused`](super::attention_fused).
+    fn attention_fused(
+        inputs: FloatTensor<Self>,
+        #[extension_type] rotary: Rotary<Self>,
+        config: AttentionConfig,
+    ) -> FloatTensor<Self>;
 }
 
 /// Rotary positions to be applied inside, or none.
@@ -35,38 +43,47 @@ pub(super) enum Rotary<B: Backend> {
     Table(FloatTensor<B>, FloatTensor<B>),
 }
 
-/// Whether the fast path can compute this.
-pub(super) fn applies(
-    query: &Tensor<3>,
-    key: &Tensor<3>,
-    value: &Tensor<3>,
+/// Whether the fast path can compute with these.
+pub(super) fn applies<'a>(
+    inputs: impl IntoIterator<Item = &'a Tensor<3>>,
     rotary: Option<&(Tensor<2>, Tensor<2>)>,
 ) -> bool {
     // Comparing devices ignores autodiff.
-    query.device() == Device::flex()
-        && [query, key, value].iter().all(|x| x.dtype() == DType::F32)
+    inputs.into_iter().all(|x| x.dtype() == DType::F32 && x.device() == Device::flex())
         && rotary.is_none_or(|(cos, sin)| cos.dtype() == DType::F32 && sin.dtype() == DType::F32)
 }
 
 /// [`attention`](super::attention) by the fast path.
-pub(super) fn fast(
+pub(super) fn separate(
     query: Tensor<3>,
     key: Tensor<3>,
     value: Tensor<3>,
     rotary: Option<(Tensor<2>, Tensor<2>)>,
     config: AttentionConfig,
 ) -> Tensor<3> {
-    let rotary = match rotary {
-        Some((cos, sin)) => Rotary::Table(cos.into_dispatch(), sin.into_dispatch()),
-        None => Rotary::Absent,
-    };
-    Tensor::from_dispatch(<Dispatch as AttentionOps>::attention(
-        query.into_dispatch(),
-        key.into_dispatch(),
-        value.into_dispatch(),
-        rotary,
-        config,
-    ))
+    let inputs = [query, key, value].map(Tensor::into_dispatch);
+    let [query, key, value] = inputs;
+    let rotary = Rotary::dispatch(rotary);
+    Tensor::from_dispatch(<Dispatch as AttentionOps>::attention(query, key, value, rotary, config))
+}
+
+/// [`attention_fused`](super::attention_fused) by the fast path.
+pub(super) fn fused(
+    inputs: Tensor<3>,
+    rotary: Option<(Tensor<2>, Tensor<2>)>,
+    config: AttentionConfig,
+) -> Tensor<3> {
+    let (inputs, rotary) = (inputs.into_dispatch(), Rotary::dispatch(rotary));
+    Tensor::from_dispatch(<Dispatch as AttentionOps>::attention_fused(inputs, rotary, config))
+}
+
+impl Rotary<Dispatch> {
+    fn dispatch(rotary: Option<(Tensor<2>, Tensor<2>)>) -> Self {
+        match rotary {
+            Some((cos, sin)) => Self::Table(cos.into_dispatch(), sin.into_dispatch()),
+            None => Self::Absent,
+        }
+    }
 }
 
 impl AttentionOps for Flex {
@@ -77,12 +94,16 @@ impl AttentionOps for Flex {
         rotary: Rotary<Self>,
         config: AttentionConfig,
     ) -> FlexTensor {
-        let turn = match rotary {
-            Rotary::Table(cos, sin) => Some(Turn::new(cos, sin)),
-            Rotary::Absent => None,
-        };
         let inputs = [query, key, value].map(Heads::new);
-        forward::forward(&inputs, turn.as_ref(), &config).0
+        forward(&inputs, turn(rotary, |x| x).as_ref(), &config).0
+    }
+
+    fn attention_fused(
+        inputs: FlexTensor,
+        rotary: Rotary<Self>,
+        config: AttentionConfig,
+    ) -> FlexTensor {
+        forward(&parts(&inputs, &config), turn(rotary, |x| x).as_ref(), &config).0
     }
 }
 
@@ -94,48 +115,90 @@ impl<C: CheckpointStrategy> AttentionOps for Autodiff<Flex, C> {
         rotary: Rotary<Self>,
         config: AttentionConfig,
     ) -> FloatTensor<Self> {
-        let turn = match rotary {
-            Rotary::Table(cos, sin) => Some(Turn::new(cos.into_primitive(), sin.into_primitive())),
-            Rotary::Absent => None,
-        };
         let nodes = [query.node(), key.node(), value.node()];
         let inputs = [query, key, value].map(|x| Heads::new(x.into_primitive()));
-        let (out, lse) = forward::forward(&inputs, turn.as_ref(), &config);
-        match AttentionBackward.prepare::<C>(nodes).compute_bound().stateful() {
+        let turn = turn(rotary, |x| x.into_primitive());
+        let (out, lse) = forward(&inputs, turn.as_ref(), &config);
+        match Separate.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(prepared) => {
-                let out_heads = Heads::new(out.clone());
-                let saved = Saved { inputs, turn, out: out_heads, lse: Arc::new(lse), config };
-                prepared.finish(saved, out)
+                prepared.finish(saved(inputs, turn, &out, lse, config), out)
+            }
+            OpsKind::UnTracked(prepared) => prepared.finish(out),
+        }
+    }
+
+    fn attention_fused(
+        inputs: FloatTensor<Self>,
+        rotary: Rotary<Self>,
+        config: AttentionConfig,
+    ) -> FloatTensor<Self> {
+        let nodes = [inputs.node()];
+        let inputs = parts(&inputs.into_primitive(), &config);
+        let turn = turn(rotary, |x| x.into_primitive());
+        let (out, lse) = forward(&inputs, turn.as_ref(), &config);
+        match Fused.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prepared) => {
+                prepared.finish(saved(inputs, turn, &out, lse, config), out)
             }
             OpsKind::UnTracked(prepared) => prepared.finish(out),
         }
     }
 }
 
-/// What the backward pass needs: inputs and output (shared, not copied) and a number per row.
-#[derive(Clone, Debug)]
-struct Saved {
-    inputs: [Heads; 3],
-    turn: Option<Turn>,
-    out: Heads,
-    lse: Arc<Vec<f32>>,
-    config: AttentionConfig,
+fn turn<B: Backend>(
+    rotary: Rotary<B>,
+    primitive: impl Fn(FloatTensor<B>) -> FlexTensor,
+) -> Option<Turn> {
+    match rotary {
+        Rotary::Table(cos, sin) => Some(Turn::new(primitive(cos), primitive(sin))),
+        Rotary::Absent => None,
+    }
 }
 
-#[derive(Debug)]
-struct AttentionBackward;
+/// Query, key and value as views of one tensor.
+fn parts(inputs: &FlexTensor, config: &AttentionConfig) -> [Heads; 3] {
+    config.parts().map(|(from, width)| Heads::new(inputs.narrow(2, from, width)))
+}
 
-impl Backward<Flex, 3> for AttentionBackward {
+fn saved(
+    inputs: [Heads; 3],
+    turn: Option<Turn>,
+    out: &FlexTensor,
+    lse: Vec<f32>,
+    config: AttentionConfig,
+) -> Saved {
+    Saved { inputs, turn, out: Heads::new(out.clone()), lse: Arc::new(lse), config }
+}
+
+/// The backward step with parents query, key and value.
+#[derive(Debug)]
+struct Separate;
+
+impl Backward<Flex, 3> for Separate {
     type State = Saved;
 
     fn backward(self, ops: Ops<Saved, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
         let grad = Heads::new(grads.consume::<Flex>(&ops.node));
-        let Saved { inputs, turn, out, lse, config } = ops.state;
-        let found = backward::backward(&inputs, turn.as_ref(), &out, &lse, &grad, &config);
-        for (parent, gradient) in ops.parents.into_iter().zip(found) {
+        let gradients = backward::separate(&ops.state, &grad);
+        for (parent, gradient) in ops.parents.into_iter().zip(gradients) {
             if let Some(parent) = parent {
                 grads.register::<Flex>(parent.id, gradient);
             }
+        }
+    }
+}
+
+/// The backward step with all three in one parent.
+#[derive(Debug)]
+struct Fused;
+
+impl Backward<Flex, 1> for Fused {
+    type State = Saved;
+
+    fn backward(self, ops: Ops<Saved, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let grad = Heads::new(grads.consume::<Flex>(&ops.node));
+        if let [Some(parent)] = ops.parents {
+            grads.register::<Flex>(parent.id, backward::fused(&ops.state, &grad));
         }
     }
 }

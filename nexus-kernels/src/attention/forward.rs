@@ -40,13 +40,13 @@ pub(super) fn forward(
                 run(batch * kv_heads, work, |task| {
                     BUFFERS.with_borrow_mut(|buffers| {
                         let (entry, group) = (task / kv_heads, task % kv_heads);
-                        let mut pass =
-                            Pass { inputs, turn, config, entry, group, time, keys, buffers };
-                        pass.load();
+                        let mut pass = Pass { inputs, turn, config, entry, time, keys, buffers };
+                        let operands = pass.load(group * dim);
                         let heads_of_group = heads / kv_heads;
                         for head in group * heads_of_group..(group + 1) * heads_of_group {
-                            let out = out.add(entry * time * width + head * dim);
-                            pass.head(head, out, width, lse.add((entry * heads + head) * time));
+                            let out = out.at(entry * time * width + head * dim);
+                            let lse = lse.at((entry * heads + head) * time);
+                            pass.head(head, operands, (out, width), lse);
                         }
                     });
                 });
@@ -62,36 +62,50 @@ struct Pass<'a> {
     turn: Option<&'a Turn>,
     config: &'a AttentionConfig,
     entry: usize,
-    group: usize,
     time: usize,
     keys: usize,
     buffers: &'a mut Buffers,
 }
 
 impl Pass<'_> {
-    /// Rotated keys, transposed, and values into scratch.
-    fn load(&mut self) {
+    /// Whether keys and values are copied into scratch.
+    fn copies(&self) -> bool {
+        self.turn.is_some() || self.time >= LANES
+    }
+
+    /// Rotated keys `[dim, S]` and values `[S, dim]` of the head that begins at `column`, in scratch; for a few queries,
+    /// which do not pay for the copies, where they are.
+    fn load(&mut self, column: usize) -> [Matrix; 2] {
         let dim = self.config.head_dim;
+        let [key, value] = [1, 2].map(|i| self.inputs[i].at(self.entry, 0, column));
+        if !self.copies() {
+            return [Matrix(key.pointer, 1, key.row), Matrix(value.pointer, value.row, 1)];
+        }
         let stride = padded(self.keys);
-        let column = self.group * dim;
         let keys = self.buffers.keys.take(dim * stride);
         let rows = self.buffers.rows.take(LANES * dim);
-        let values = self.buffers.values.take(self.keys * dim);
         transposed(&self.inputs[1], [self.entry, self.keys, column], dim, self.turn, rows, keys);
+        let values = self.buffers.values.take(self.keys * dim);
         // SAFETY: the values have `keys` rows.
-        unsafe { load(self.inputs[2].at(self.entry, 0, column), values, dim, None, 0) };
+        unsafe { load(value, values, dim, None, 0) };
+        [Matrix::rows(keys.as_ptr(), stride), Matrix::rows(values.as_ptr(), dim)]
     }
 
     /// All rows of one head, written to `out` (rows `width` apart) and `lse`.
     ///
     /// # Safety
-    /// `out` and `lse` are valid for writing `time` rows, and nobody else accesses them.
-    unsafe fn head(&mut self, head: usize, out: *mut f32, width: usize, lse: *mut f32) {
+    /// `out` and `lse` are valid for writing `time` rows, and nobody else accesses them; `key` and `value` are what
+    /// `load` returned for this head.
+    unsafe fn head(
+        &mut self,
+        head: usize,
+        [key, value]: [Matrix; 2],
+        (out, width): (*mut f32, usize),
+        lse: *mut f32,
+    ) {
+        let copies = self.copies();
         let Self { inputs, turn, config, entry, time, keys, .. } = *self;
         let dim = config.head_dim;
-        let stride = padded(keys);
-        let key = self.buffers.keys.take(dim * stride).as_ptr();
-        let value = self.buffers.values.take(keys * dim).as_ptr();
         let tile = padded(KEYS.min(keys + LANES));
         for first in (0..time).step_by(QUERIES) {
             let count = QUERIES.min(time - first);
@@ -106,12 +120,14 @@ impl Pass<'_> {
             let mut started = false;
             for (begin, end) in blocks(config, first, first + count - 1) {
                 let columns = (end - begin).next_multiple_of(LANES);
-                // SAFETY: `key` has `padded(keys)` columns, `scores` `tile` columns, both at least the block's.
+                // Transposed keys have columns of zeros up to whole vectors; keys in place have not.
+                let wide = if copies { columns } else { end - begin };
+                // SAFETY: `key` has `begin + wide` columns, `scores` `tile >= columns`.
                 unsafe {
                     let left = Matrix::rows(query.as_ptr(), dim);
-                    let right = Matrix::rows(key.add(begin), stride);
                     let to = (scores.as_mut_ptr(), tile);
-                    product([count, columns, dim], to, false, left, right, config.scale as f32);
+                    let right = key.from(0, begin);
+                    product([count, wide, dim], to, false, left, right, config.scale as f32);
                 }
                 for (i, row) in scores.chunks_exact_mut(tile).enumerate() {
                     let row = &mut row[..columns];
@@ -132,7 +148,7 @@ impl Pass<'_> {
                 // SAFETY: `value` has rows up to `keys >= end`; the tile of `out` belongs to this task.
                 unsafe {
                     let left = Matrix::rows(scores.as_ptr(), tile);
-                    let right = Matrix::rows(value.add(begin * dim), dim);
+                    let right = value.from(begin, 0);
                     product([count, dim, end - begin], (out, width), started, left, right, 1.0);
                 }
                 started = true;

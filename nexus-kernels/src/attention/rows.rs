@@ -78,7 +78,7 @@ fn exp<const FUSED: bool>(x: f32) -> f32 {
     let p = fused::<FUSED>(p, r, 8.333_452e-3);
     let p = fused::<FUSED>(p, r, 4.166_579_6e-2);
     let p = fused::<FUSED>(p, r, 1.666_666_5e-1);
-    let p = fused::<FUSED>(p, r, 5.000_000_1e-1);
+    let p = fused::<FUSED>(p, r, 0.5);
     let p = fused::<FUSED>(p, r * r, r) + 1.0;
     let power = shifted.to_bits().wrapping_shl(23).wrapping_add(0x3f80_0000);
     p * f32::from_bits(power)

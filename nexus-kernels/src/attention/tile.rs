@@ -7,7 +7,7 @@ use burn_flex::{FlexTensor, Layout};
 use rayon::prelude::*;
 
 /// Queries in a tile.
-pub(super) const QUERIES: usize = 64;
+pub(super) const QUERIES: usize = 48;
 /// Keys in a block of a tile; a multiple of [`LANES`].
 pub(super) const KEYS: usize = 512;
 /// Tiles are padded to this many keys: one 512-bit vector.
@@ -149,6 +149,12 @@ impl Matrix {
         Self(pointer, stride as isize, 1)
     }
 
+    /// The part from row `row` and column `column` on.
+    pub(super) fn from(self, row: usize, column: usize) -> Self {
+        let offset = row as isize * self.1 + column as isize * self.2;
+        Self(self.0.wrapping_offset(offset), self.1, self.2)
+    }
+
     /// The transpose of rows `stride` apart.
     pub(super) fn columns(pointer: *const f32, stride: usize) -> Self {
         Self(pointer, 1, stride as isize)
@@ -240,8 +246,14 @@ unsafe impl Send for Shared {}
 unsafe impl Sync for Shared {}
 
 impl Shared {
-    pub(super) fn add(self, offset: usize) -> *mut f32 {
+    /// The address of element `offset`.
+    pub(super) fn at(self, offset: usize) -> *mut f32 {
         self.0.wrapping_add(offset)
+    }
+
+    /// The part from element `offset` on.
+    pub(super) fn shifted(self, offset: usize) -> Self {
+        Self(self.at(offset))
     }
 }
 
