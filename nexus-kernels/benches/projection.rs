@@ -21,7 +21,8 @@ struct Parts {
 }
 
 fn parts(device: &Device) -> Parts {
-    let random = |shape: [usize; 2]| Tensor::<2>::random(shape, Distribution::Uniform(-0.1, 0.1), device);
+    let random =
+        |shape: [usize; 2]| Tensor::<2>::random(shape, Distribution::Uniform(-0.1, 0.1), device);
     let random_tracked = |shape| match device.is_autodiff() {
         true => random(shape).require_grad(),
         false => random(shape),
@@ -37,15 +38,23 @@ fn parts(device: &Device) -> Parts {
 
 fn projection(c: &mut Criterion) {
     let mut group = c.benchmark_group("projection");
-    group.sample_size(20).warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2));
+    group
+        .sample_size(20)
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(2));
     let plain = parts(&Device::flex());
     let tracked = parts(&Device::flex().autodiff());
-    let ops = [("reference", reference::low_rank_linear as fn(_, _, _, _, _, _, _) -> _), ("fast", low_rank_linear)];
+    let ops = [
+        ("reference", reference::low_rank_linear as fn(_, _, _, _, _, _, _) -> _),
+        ("fast", low_rank_linear),
+    ];
     let run = |op: fn(_, _, _, _, _, _, _) -> Tensor<2>, p: &Parts| {
         op(p.x.clone(), p.weight.clone(), None, p.a.clone(), p.b.clone(), 2.0, None)
     };
     for (name, op) in ops {
-        group.bench_function(format!("low rank forward/{name}"), |b| b.iter(|| black_box(run(op, &plain))));
+        group.bench_function(format!("low rank forward/{name}"), |b| {
+            b.iter(|| black_box(run(op, &plain)))
+        });
     }
     for (name, op) in ops {
         group.bench_function(format!("low rank forward and backward/{name}"), |b| {
@@ -62,7 +71,8 @@ fn projection(c: &mut Criterion) {
         group.bench_function(format!("linear, all tracked, forward and backward/{name}"), |b| {
             let weight = tracked.weight.clone().require_grad();
             b.iter(|| {
-                let y: Tensor<2> = op(tracked.x.clone(), weight.clone(), WeightLayout::InOut, Some(bias.clone()));
+                let y: Tensor<2> =
+                    op(tracked.x.clone(), weight.clone(), WeightLayout::InOut, Some(bias.clone()));
                 black_box((y * tracked.dy.clone()).sum().backward())
             });
         });

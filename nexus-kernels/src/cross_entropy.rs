@@ -3,6 +3,11 @@
 //!
 //! For a row `h` with logits `z = h W` and target `t`:
 //! `loss = log sum exp z - z_t`, `dz = softmax(z) - one_hot(t)`, `dh = dz W^T`, `dW = h^T dz`.
+//!
+//! Floor at N 2048, D 512, V 8192: 4 N D V = 34 GFLOP with a frozen weight, 51 with a tracked one: 95 and 143 ms at the
+//! 360 GFLOP/s of both cores. Measured beside other jobs that left the same matrix products 120 to 160 GFLOP/s (so that
+//! they alone take 215 to 290 and 320 to 430 ms): 229 (the plain ops: 398) and 357 (548) ms. The pass over the rows is
+//! 3 % of it.
 
 use crate::linear::WeightLayout;
 use burn::tensor::Tensor;
@@ -18,7 +23,12 @@ mod rows;
 ///
 /// # Panics
 /// When the number of targets is not N, or one is not below V.
-pub fn linear_cross_entropy(hidden: Tensor<2>, weight: Tensor<2>, layout: WeightLayout, targets: &[i32]) -> Tensor<1> {
+pub fn linear_cross_entropy(
+    hidden: Tensor<2>,
+    weight: Tensor<2>,
+    layout: WeightLayout,
+    targets: &[i32],
+) -> Tensor<1> {
     check(&hidden, &weight, layout, targets);
     #[cfg(feature = "flex")]
     if crate::flex::applies(&hidden.device(), &[hidden.dtype(), weight.dtype()]) {
@@ -50,8 +60,14 @@ pub fn token_log_probabilities(
 
 fn check(hidden: &Tensor<2>, weight: &Tensor<2>, layout: WeightLayout, targets: &[i32]) {
     let [width, vocabulary] = layout.dims(weight.dims());
-    assert_eq!(hidden.dims(), [targets.len(), width], "one hidden state of the weight's width per target");
-    if let Some(target) = targets.iter().find(|&&target| target < 0 || target as usize >= vocabulary) {
+    assert_eq!(
+        hidden.dims(),
+        [targets.len(), width],
+        "one hidden state of the weight's width per target"
+    );
+    if let Some(target) =
+        targets.iter().find(|&&target| target < 0 || target as usize >= vocabulary)
+    {
         panic!("target {target} is not in a vocabulary of {vocabulary}");
     }
 }
@@ -75,6 +91,8 @@ mod fast {
 
     /// Logits held at a time: 2^22 f32 are 16 MiB.
     const CHUNK: usize = 1 << 22;
+    /// With fewer rows the products cost more packing than arithmetic (measured: 64 rows at half the rate of 128).
+    const MIN_ROWS: usize = 128;
 
     thread_local! {
         /// The logits of a chunk; kept, because fresh memory costs page faults.
@@ -97,9 +115,14 @@ mod fast {
         layout: WeightLayout,
         targets: &[i32],
     ) -> Vec<f32> {
-        let [hidden, weight] = [hidden, weight].map(|tensor| tensor.without_autodiff().into_dispatch());
-        let result: Tensor<1> =
-            Tensor::from_dispatch(Dispatch::fused_log_probabilities(hidden, weight, layout, targets.into()));
+        let [hidden, weight] =
+            [hidden, weight].map(|tensor| tensor.without_autodiff().into_dispatch());
+        let result: Tensor<1> = Tensor::from_dispatch(Dispatch::fused_log_probabilities(
+            hidden,
+            weight,
+            layout,
+            targets.into(),
+        ));
         result.into_data().try_into_vec().expect("f32 on the CPU backend")
     }
 
@@ -137,7 +160,8 @@ mod fast {
             layout: WeightLayout,
             targets: Arc<[i32]>,
         ) -> FlexTensor {
-            let values = forward(hidden, weight, layout, &targets, [false, false]).log_probabilities;
+            let values =
+                forward(hidden, weight, layout, &targets, [false, false]).log_probabilities;
             flex::tensor(values.iter().map(|&value| value as f32).collect(), [values.len()])
         }
     }
@@ -150,8 +174,17 @@ mod fast {
             targets: Arc<[i32]>,
         ) -> Tracked {
             let tracked = [hidden.is_tracked(), weight.is_tracked()];
-            let prep = CrossEntropyBackward.prepare::<C>([hidden.node(), weight.node()]).compute_bound().stateful();
-            let result = forward(hidden.into_primitive(), weight.into_primitive(), layout, &targets, tracked);
+            let prep = CrossEntropyBackward
+                .prepare::<C>([hidden.node(), weight.node()])
+                .compute_bound()
+                .stateful();
+            let result = forward(
+                hidden.into_primitive(),
+                weight.into_primitive(),
+                layout,
+                &targets,
+                tracked,
+            );
             let loss = loss(&result.log_probabilities);
             match prep {
                 OpsKind::UnTracked(prep) => prep.finish(loss),
@@ -177,7 +210,12 @@ mod fast {
         /// The finished gradients of hidden states and weight.
         type State = [Option<FlexTensor>; 2];
 
-        fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        fn backward(
+            self,
+            ops: Ops<Self::State, 2>,
+            grads: &mut Gradients,
+            _checkpointer: &mut Checkpointer,
+        ) {
             let upstream = flex::elements(&grads.consume::<Flex>(&ops.node))[0];
             for (node, gradient) in ops.parents.into_iter().zip(ops.state) {
                 if let (Some(node), Some(gradient)) = (node, gradient) {
@@ -209,14 +247,15 @@ mod fast {
         let stored = flex::dims(&weight);
         let (hidden, weight) = (flex::matrix(&hidden), in_out(&weight, layout));
         let (count, width, vocabulary) = (hidden.rows, hidden.cols, weight.cols);
-        let chunk = (CHUNK / vocabulary).max(1);
+        let chunk = (CHUNK / vocabulary).max(MIN_ROWS);
         let gradient_wanted = hidden_tracked || weight_tracked;
 
         // Taken, not borrowed: while it waits, this thread may run another task that comes here.
         let mut scratch = SCRATCH.take();
         scratch.resize(scratch.len().max(chunk.min(count) * vocabulary), MaybeUninit::uninit());
         let mut log_probabilities = Vec::with_capacity(count);
-        let mut hidden_gradient = Vec::with_capacity(if hidden_tracked { count * width } else { 0 });
+        let mut hidden_gradient =
+            Vec::with_capacity(if hidden_tracked { count * width } else { 0 });
         let mut weight_gradient: Option<Vec<f32>> = None;
         for (i, targets) in targets.chunks(chunk).enumerate() {
             let rows = targets.len();
@@ -225,17 +264,19 @@ mod fast {
             flex::write(logits, 1.0, x, weight);
             // SAFETY: `write` has initialised all of them.
             let logits = unsafe { logits.assume_init_mut() };
-            log_probabilities.par_extend(
-                logits
-                    .par_chunks_mut(vocabulary)
-                    .zip(targets)
-                    .map(|(row, &target)| rows::log_probability(row, target as usize, gradient_wanted)),
-            );
+            log_probabilities.par_extend(logits.par_chunks_mut(vocabulary).zip(targets).map(
+                |(row, &target)| rows::log_probability(row, target as usize, gradient_wanted),
+            ));
             // The logits are now their own gradient.
             let dz = Matrix::dense(logits, rows, vocabulary);
             if hidden_tracked {
                 let start = hidden_gradient.len();
-                flex::write(&mut hidden_gradient.spare_capacity_mut()[..rows * width], 1.0, dz, weight.t());
+                flex::write(
+                    &mut hidden_gradient.spare_capacity_mut()[..rows * width],
+                    1.0,
+                    dz,
+                    weight.t(),
+                );
                 // SAFETY: `write` has initialised the elements after `start`.
                 unsafe { hidden_gradient.set_len(start + rows * width) };
             }

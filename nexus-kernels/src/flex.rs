@@ -74,10 +74,17 @@ impl<'a> Matrix<'a> {
         Self::strided(data, [rows, cols], [cols, 1])
     }
 
-    fn strided(data: &'a [f32], [rows, cols]: [usize; 2], [row_stride, col_stride]: [usize; 2]) -> Self {
+    fn strided(
+        data: &'a [f32],
+        [rows, cols]: [usize; 2],
+        [row_stride, col_stride]: [usize; 2],
+    ) -> Self {
         // What the safety of `multiply` rests on.
         if rows > 0 && cols > 0 {
-            assert!((rows - 1) * row_stride + (cols - 1) * col_stride < data.len(), "matrix beyond its storage");
+            assert!(
+                (rows - 1) * row_stride + (cols - 1) * col_stride < data.len(),
+                "matrix beyond its storage"
+            );
         }
         Self { data, rows, cols, row_stride, col_stride }
     }
@@ -222,7 +229,9 @@ pub(crate) fn column_sums(m: Matrix) -> Vec<f32> {
                 let row = &rows.data[row * rows.row_stride..];
                 match rows.col_stride {
                     1 => sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += x),
-                    stride => sums.iter_mut().enumerate().for_each(|(i, sum)| *sum += row[i * stride]),
+                    stride => {
+                        sums.iter_mut().enumerate().for_each(|(i, sum)| *sum += row[i * stride])
+                    }
                 }
             }
             sums

@@ -3,6 +3,9 @@
 //! Gradients: `dx = dy W^T`, `dW = x^T dy`, `dbias = sum of the rows of dy`; one that nobody asks for is not computed.
 //! Compared with the plain ops there is no separate pass that adds the bias (the rows of the output begin as the bias
 //! and the product accumulates onto them) and no buffer is zeroed before it is overwritten.
+//!
+//! Floor at N 2048, 512 x 1376 with everything tracked: 8.7 GFLOP, 24 ms at the 360 GFLOP/s of both cores. Measured
+//! beside other jobs that left the same matrix products 120 to 160 GFLOP/s (54 to 72 ms): 58 ms (the plain ops: 57).
 
 use burn::tensor::Tensor;
 
@@ -29,7 +32,12 @@ impl WeightLayout {
 ///
 /// # Shapes
 /// `x`: `[N, in]`; `weight`: as `layout` says; `bias`: `[out]`; result `[N, out]`.
-pub fn linear(x: Tensor<2>, weight: Tensor<2>, layout: WeightLayout, bias: Option<Tensor<1>>) -> Tensor<2> {
+pub fn linear(
+    x: Tensor<2>,
+    weight: Tensor<2>,
+    layout: WeightLayout,
+    bias: Option<Tensor<1>>,
+) -> Tensor<2> {
     #[cfg(feature = "flex")]
     if fast::applies(&x, &weight, &bias) {
         return fast::linear(x, weight, layout, bias);
@@ -38,7 +46,12 @@ pub fn linear(x: Tensor<2>, weight: Tensor<2>, layout: WeightLayout, bias: Optio
 }
 
 /// [`linear`] from plain ops.
-pub fn reference(x: Tensor<2>, weight: Tensor<2>, layout: WeightLayout, bias: Option<Tensor<1>>) -> Tensor<2> {
+pub fn reference(
+    x: Tensor<2>,
+    weight: Tensor<2>,
+    layout: WeightLayout,
+    bias: Option<Tensor<1>>,
+) -> Tensor<2> {
     let weight = match layout {
         WeightLayout::InOut => weight,
         WeightLayout::OutIn => weight.transpose(),
@@ -68,7 +81,12 @@ mod fast {
         flex::applies(&x.device(), &[x.dtype(), weight.dtype(), bias])
     }
 
-    pub(super) fn linear(x: Tensor<2>, weight: Tensor<2>, layout: WeightLayout, bias: Option<Tensor<1>>) -> Tensor<2> {
+    pub(super) fn linear(
+        x: Tensor<2>,
+        weight: Tensor<2>,
+        layout: WeightLayout,
+        bias: Option<Tensor<1>>,
+    ) -> Tensor<2> {
         let [x, weight] = [x, weight].map(Tensor::into_dispatch);
         Tensor::from_dispatch(Dispatch::fused_linear(x, weight, Optional::of(bias), layout))
     }
@@ -84,7 +102,12 @@ mod fast {
     }
 
     impl LinearOps for Flex {
-        fn fused_linear(x: FlexTensor, weight: FlexTensor, bias: Optional<Self>, layout: WeightLayout) -> FlexTensor {
+        fn fused_linear(
+            x: FlexTensor,
+            weight: FlexTensor,
+            bias: Optional<Self>,
+            layout: WeightLayout,
+        ) -> FlexTensor {
             let [x, weight] = [x, weight].map(flex::readable);
             let (x, weight) = (flex::matrix(&x), in_out(&weight, layout));
             let shape = [x.rows, weight.cols];
@@ -94,7 +117,9 @@ mod fast {
                     let bias = flex::elements(&bias);
                     assert_eq!(bias.len(), weight.cols, "length of the bias");
                     // SAFETY: `repeat_row` writes every row.
-                    let mut y = unsafe { flex::filled(x.rows * weight.cols, |y| flex::repeat_row(y, &bias)) };
+                    let mut y = unsafe {
+                        flex::filled(x.rows * weight.cols, |y| flex::repeat_row(y, &bias))
+                    };
                     flex::accumulate(&mut y, 1.0, x, weight);
                     y
                 }
@@ -112,13 +137,29 @@ mod fast {
     }
 
     impl<C: CheckpointStrategy> LinearOps for Autodiff<Flex, C> {
-        fn fused_linear(x: Tracked, weight: Tracked, bias: Optional<Self>, layout: WeightLayout) -> Tracked {
+        fn fused_linear(
+            x: Tracked,
+            weight: Tracked,
+            bias: Optional<Self>,
+            layout: WeightLayout,
+        ) -> Tracked {
             let bias = bias.into_option();
-            let value = bias.as_ref().map_or(Optional::Absent, |b| Optional::Present(b.primitive().clone()));
-            let y = Flex::fused_linear(x.primitive().clone(), weight.primitive().clone(), value, layout);
+            let value = bias
+                .as_ref()
+                .map_or(Optional::Absent, |b| Optional::Present(b.primitive().clone()));
+            let y = Flex::fused_linear(
+                x.primitive().clone(),
+                weight.primitive().clone(),
+                value,
+                layout,
+            );
             let bias = bias.unwrap_or_else(|| flex::absent(&x));
             let [x_tracked, weight_tracked] = [&x, &weight].map(Tracked::is_tracked);
-            match LinearBackward.prepare::<C>([x.node(), weight.node(), bias.node()]).compute_bound().stateful() {
+            match LinearBackward
+                .prepare::<C>([x.node(), weight.node(), bias.node()])
+                .compute_bound()
+                .stateful()
+            {
                 OpsKind::UnTracked(prep) => prep.finish(y),
                 OpsKind::Tracked(mut prep) => {
                     let state = State {
@@ -147,7 +188,12 @@ mod fast {
     impl Backward<Flex, 3> for LinearBackward {
         type State = State;
 
-        fn backward(self, ops: Ops<State, 3>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
+        fn backward(
+            self,
+            ops: Ops<State, 3>,
+            grads: &mut Gradients,
+            checkpointer: &mut Checkpointer,
+        ) {
             let [x_node, weight_node, bias_node] = ops.parents;
             let dy = flex::readable(grads.consume::<Flex>(&ops.node));
             let dy = flex::matrix(&dy);

@@ -1,5 +1,13 @@
 //! `y = x W + bias + s (x' A) B` as one node of the graph: the forward and backward pass of a LoRA projection
 //! (Hu et al. 2021, arXiv:2106.09685, section 4.1), where `x'` is `x` or its dropout.
+//!
+//! The adapter's product accumulates onto `x W` in its buffer. Gradients, small products first (the order of Unsloth's
+//! `fast_lora` kernels): `t = s dy B^T`, `dB = s (x' A)^T dy`, `dA = x'^T t`, `dx = dy W^T + t A^T`. Nothing is computed
+//! for a frozen weight or bias.
+//!
+//! Floor at N 2048, 512 x 1376, r 8: 2.9 GFLOP forward, 5.8 with the backward pass of a frozen weight: 8 and 16 ms at
+//! the 360 GFLOP/s of both cores. Measured beside other jobs that left the same matrix products 120 to 160 GFLOP/s (18
+//! to 24 and 36 to 48 ms): 19 (the plain ops: 41) and 40 (62) ms. The products with A and B are 4 ms of the latter.
 
 use burn::tensor::Tensor;
 
@@ -66,7 +74,10 @@ mod fast {
     ) -> bool {
         let bias = bias.as_ref().map_or(x.dtype(), Tensor::dtype);
         let dropped = dropped.as_ref().map_or(x.dtype(), Tensor::dtype);
-        flex::applies(&x.device(), &[x.dtype(), weight.dtype(), bias, a.dtype(), b.dtype(), dropped])
+        flex::applies(
+            &x.device(),
+            &[x.dtype(), weight.dtype(), bias, a.dtype(), b.dtype(), dropped],
+        )
     }
 
     pub(super) fn low_rank_linear(
@@ -122,7 +133,8 @@ mod fast {
     ) -> (FlexTensor, FlexTensor) {
         let [x, weight, a, b] = [x, weight, a, b].map(flex::readable);
         let dropped = dropped.map(flex::readable);
-        let [x, weight, a, b, dropped] = [&x, &weight, &a, &b, dropped.as_ref().unwrap_or(&x)].map(flex::matrix);
+        let [x, weight, a, b, dropped] =
+            [&x, &weight, &a, &b, dropped.as_ref().unwrap_or(&x)].map(flex::matrix);
         let inner = flex::product(1.0, dropped, a);
         let mut y = match bias {
             None => flex::product(1.0, x, weight),
@@ -130,7 +142,8 @@ mod fast {
                 let bias = flex::elements(&bias);
                 assert_eq!(bias.len(), weight.cols, "length of the bias");
                 // SAFETY: `repeat_row` writes every row.
-                let mut y = unsafe { flex::filled(x.rows * weight.cols, |y| flex::repeat_row(y, &bias)) };
+                let mut y =
+                    unsafe { flex::filled(x.rows * weight.cols, |y| flex::repeat_row(y, &bias)) };
                 flex::accumulate(&mut y, 1.0, x, weight);
                 y
             }
@@ -166,7 +179,14 @@ mod fast {
             let adapter_input = if separate { &dropped } else { &x };
             let input_tracked = adapter_input.is_tracked();
             match LowRankBackward
-                .prepare::<C>([x.node(), weight.node(), bias.node(), a.node(), b.node(), dropped.node()])
+                .prepare::<C>([
+                    x.node(),
+                    weight.node(),
+                    bias.node(),
+                    a.node(),
+                    b.node(),
+                    dropped.node(),
+                ])
                 .compute_bound()
                 .stateful()
             {
@@ -210,16 +230,23 @@ mod fast {
     impl Backward<Flex, 6> for LowRankBackward {
         type State = State;
 
-        fn backward(self, ops: Ops<State, 6>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
+        fn backward(
+            self,
+            ops: Ops<State, 6>,
+            grads: &mut Gradients,
+            checkpointer: &mut Checkpointer,
+        ) {
             let [x_node, weight_node, bias_node, a_node, b_node, dropped_node] = ops.parents;
             let dy = flex::readable(grads.consume::<Flex>(&ops.node));
             let dy = flex::matrix(&dy);
             let State { x, weight, a, b, adapter_input, inner, separate, scale } = ops.state;
             let mut kept =
                 |id: NodeId| flex::readable(checkpointer.retrieve_node_output::<FlexTensor>(id));
-            let [x, weight, a, b, adapter_input] = [x, weight, a, b, adapter_input].map(|id| id.map(&mut kept));
+            let [x, weight, a, b, adapter_input] =
+                [x, weight, a, b, adapter_input].map(|id| id.map(&mut kept));
             let [x, weight, a, b, adapter_input, inner] =
-                [&x, &weight, &a, &b, &adapter_input, &inner].map(|tensor| tensor.as_ref().map(flex::matrix));
+                [&x, &weight, &a, &b, &adapter_input, &inner]
+                    .map(|tensor| tensor.as_ref().map(flex::matrix));
 
             if let (Some(node), Some(inner)) = (b_node, inner) {
                 let db = flex::product(scale, inner.t(), dy);

@@ -35,7 +35,12 @@ fn case(n: usize, width: usize, vocabulary: usize, layout: WeightLayout, size: f
     }
 }
 
-fn log_softmax(hidden: Tensor<2>, weight: Tensor<2>, layout: WeightLayout, targets: &[i32]) -> Tensor<1> {
+fn log_softmax(
+    hidden: Tensor<2>,
+    weight: Tensor<2>,
+    layout: WeightLayout,
+    targets: &[i32],
+) -> Tensor<1> {
     let weight = if layout == WeightLayout::OutIn { weight.transpose() } else { weight };
     let data = TensorData::new(targets.to_vec(), [targets.len(), 1]);
     let targets = Tensor::<2, Int>::from_data(data, &hidden.device());
@@ -57,20 +62,26 @@ impl Case {
     fn tensors(&self) -> [Tensor<2>; 2] {
         let device = Device::flex();
         std::array::from_fn(|i| {
-            Tensor::<1>::from_floats(self.parts[i].as_ref().unwrap().as_slice(), &device).reshape(self.shapes[i])
+            Tensor::<1>::from_floats(self.parts[i].as_ref().unwrap().as_slice(), &device)
+                .reshape(self.shapes[i])
         })
     }
 }
 
 #[test]
 fn agrees_for_odd_sizes_layouts_and_tracked_parents() {
-    for (n, width, vocabulary) in [(1, 1, 1), (1, 3, 2), (5, 7, 31), (33, 17, 1000), (70, 65, 2053)] {
+    for (n, width, vocabulary) in [(1, 1, 1), (1, 3, 2), (5, 7, 31), (33, 17, 1000), (70, 65, 2053)]
+    {
         for layout in LAYOUTS {
             let case = case(n, width, vocabulary, layout, 1.0);
             for tracked in [[false; 2], [true, false], [false, true], [true; 2]] {
                 let fast = case.run(tracked, By::Fast);
                 for by in [By::Reference, By::LogSoftmax] {
-                    assert_close(&fast, &case.run(tracked, by), &format!("{n} {width} {vocabulary} {layout:?} {by:?}"));
+                    assert_close(
+                        &fast,
+                        &case.run(tracked, by),
+                        &format!("{n} {width} {vocabulary} {layout:?} {by:?}"),
+                    );
                 }
             }
         }
@@ -82,7 +93,11 @@ fn agrees_over_several_chunks() {
     // 2^22 logits a chunk: 139 rows, so the last chunk is short.
     for layout in LAYOUTS {
         let case = case(300, 9, 30_011, layout, 1.0);
-        assert_close(&case.run([true; 2], By::Fast), &case.run([true; 2], By::LogSoftmax), "chunks");
+        assert_close(
+            &case.run([true; 2], By::Fast),
+            &case.run([true; 2], By::LogSoftmax),
+            "chunks",
+        );
     }
 }
 
@@ -101,7 +116,10 @@ fn gradients_are_finite_differences() {
             };
             let numeric = (loss(1e-2) - loss(-1e-2)) / 2e-2;
             // A loss of order 5 in f32 over a step of 1e-2.
-            assert!((numeric - f64::from(gradient)).abs() < 1e-3, "{which} {i}: {numeric} {gradient}");
+            assert!(
+                (numeric - f64::from(gradient)).abs() < 1e-3,
+                "{which} {i}: {numeric} {gradient}"
+            );
         }
     }
 }
@@ -129,9 +147,15 @@ fn log_probabilities_sum_to_the_loss() {
         let case = case(50, 33, 999, layout, 1.0);
         let [hidden, weight] = case.tensors();
         let fast = token_log_probabilities(hidden.clone(), weight.clone(), layout, &case.targets);
-        let slow = reference::token_log_probabilities(hidden.clone(), weight.clone(), layout, &case.targets);
+        let slow = reference::token_log_probabilities(
+            hidden.clone(),
+            weight.clone(),
+            layout,
+            &case.targets,
+        );
         assert!(difference(&fast, &slow) < agreement::TOLERANCE);
-        let tracked = [hidden.clone(), weight.clone()].map(|t| Tensor::from_inner(t).require_grad());
+        let tracked =
+            [hidden.clone(), weight.clone()].map(|t| Tensor::from_inner(t).require_grad());
         let [h, w] = tracked;
         assert_eq!(token_log_probabilities(h, w, layout, &case.targets), fast);
         let loss: f32 = linear_cross_entropy(hidden, weight, layout, &case.targets).into_scalar();

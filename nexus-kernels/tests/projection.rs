@@ -9,8 +9,22 @@ use nexus_kernels::{WeightLayout, linear, low_rank_linear, reference};
 /// The arguments of `low_rank_linear` in order: x, weight, bias, a, b, dropped.
 type Parts = [Option<Vec<f32>>; 6];
 
-fn parts(n: usize, inputs: usize, outputs: usize, rank: usize, bias: bool, dropped: bool) -> (Parts, [[usize; 2]; 6]) {
-    let shapes = [[n, inputs], [inputs, outputs], [1, outputs], [inputs, rank], [rank, outputs], [n, inputs]];
+fn parts(
+    n: usize,
+    inputs: usize,
+    outputs: usize,
+    rank: usize,
+    bias: bool,
+    dropped: bool,
+) -> (Parts, [[usize; 2]; 6]) {
+    let shapes = [
+        [n, inputs],
+        [inputs, outputs],
+        [1, outputs],
+        [inputs, rank],
+        [rank, outputs],
+        [n, inputs],
+    ];
     let present = [true, true, bias, true, true, dropped];
     let mut i = 0;
     let parts = shapes.map(|[rows, cols]| {
@@ -31,12 +45,19 @@ fn low_rank(parts: &Parts, shapes: &[[usize; 2]; 6], tracked: [bool; 6], fast: b
 
 #[test]
 fn low_rank_agrees_for_odd_sizes_and_ranks() {
-    for (n, inputs, outputs) in [(1, 1, 1), (1, 33, 17), (7, 5, 3), (37, 65, 129), (130, 96, 80), (300, 257, 301)] {
+    for (n, inputs, outputs) in
+        [(1, 1, 1), (1, 33, 17), (7, 5, 3), (37, 65, 129), (130, 96, 80), (300, 257, 301)]
+    {
         for rank in [1, 8, 64] {
             for (bias, dropped) in [(false, false), (true, true)] {
                 let (parts, shapes) = parts(n, inputs, outputs, rank, bias, dropped);
-                let [fast, slow] = [true, false].map(|fast| low_rank(&parts, &shapes, [true; 6], fast));
-                assert_close(&fast, &slow, &format!("{n} {inputs} {outputs} {rank} {bias} {dropped}"));
+                let [fast, slow] =
+                    [true, false].map(|fast| low_rank(&parts, &shapes, [true; 6], fast));
+                assert_close(
+                    &fast,
+                    &slow,
+                    &format!("{n} {inputs} {outputs} {rank} {bias} {dropped}"),
+                );
             }
         }
     }
@@ -72,12 +93,22 @@ fn low_rank_gradients_are_finite_differences() {
             };
             let numeric = (loss(1e-2) - loss(-1e-2)) / 2e-2;
             // f32 values of order 1 over a step of 1e-2.
-            assert!((numeric - f64::from(gradient[i])).abs() < 1e-3, "{which} {i}: {numeric} {}", gradient[i]);
+            assert!(
+                (numeric - f64::from(gradient[i])).abs() < 1e-3,
+                "{which} {i}: {numeric} {}",
+                gradient[i]
+            );
         }
     }
 }
 
-fn plain(parts: &Parts, shapes: &[[usize; 2]; 6], tracked: [bool; 6], layout: WeightLayout, fast: bool) -> Gradients {
+fn plain(
+    parts: &Parts,
+    shapes: &[[usize; 2]; 6],
+    tracked: [bool; 6],
+    layout: WeightLayout,
+    fast: bool,
+) -> Gradients {
     run(parts, shapes, tracked, |t| {
         let [x, weight, bias, ..] = t;
         let op = if fast { linear } else { reference::linear };
@@ -87,7 +118,8 @@ fn plain(parts: &Parts, shapes: &[[usize; 2]; 6], tracked: [bool; 6], layout: We
 
 #[test]
 fn linear_agrees_in_both_layouts() {
-    for (n, inputs, outputs) in [(1, 1, 1), (1, 33, 17), (7, 5, 3), (37, 65, 129), (300, 257, 301)] {
+    for (n, inputs, outputs) in [(1, 1, 1), (1, 33, 17), (7, 5, 3), (37, 65, 129), (300, 257, 301)]
+    {
         for layout in [WeightLayout::InOut, WeightLayout::OutIn] {
             for set in 0..16u32 {
                 let bias = set >> 3 == 1;
@@ -96,9 +128,15 @@ fn linear_agrees_in_both_layouts() {
                     shapes[1].reverse();
                 }
                 parts[3..].fill(None);
-                let tracked = std::array::from_fn(|i| i < 3 && set >> i & 1 == 1 && parts[i].is_some());
-                let [fast, slow] = [true, false].map(|fast| plain(&parts, &shapes, tracked, layout, fast));
-                assert_close(&fast, &slow, &format!("{n} {inputs} {outputs} {layout:?} {tracked:?}"));
+                let tracked =
+                    std::array::from_fn(|i| i < 3 && set >> i & 1 == 1 && parts[i].is_some());
+                let [fast, slow] =
+                    [true, false].map(|fast| plain(&parts, &shapes, tracked, layout, fast));
+                assert_close(
+                    &fast,
+                    &slow,
+                    &format!("{n} {inputs} {outputs} {layout:?} {tracked:?}"),
+                );
             }
         }
     }
@@ -111,7 +149,16 @@ fn results_have_the_same_bits_for_any_number_of_threads() {
         let low_rank = low_rank(&parts, &shapes, [true; 6], true);
         let mut parts = parts.clone();
         parts[3..].fill(None);
-        (low_rank, plain(&parts, &shapes, [true, true, true, false, false, false], WeightLayout::InOut, true))
+        (
+            low_rank,
+            plain(
+                &parts,
+                &shapes,
+                [true, true, true, false, false, false],
+                WeightLayout::InOut,
+                true,
+            ),
+        )
     };
     let one = on_threads(1, both);
     for threads in [2, 3] {
@@ -123,7 +170,8 @@ fn results_have_the_same_bits_for_any_number_of_threads() {
 fn strided_inputs_are_read_in_place() {
     let device = Device::flex();
     let tensor = |rows: usize, cols: usize, seed: u64| {
-        Tensor::<1>::from_floats(numbers(rows * cols, seed, 1.0).as_slice(), &device).reshape([rows, cols])
+        Tensor::<1>::from_floats(numbers(rows * cols, seed, 1.0).as_slice(), &device)
+            .reshape([rows, cols])
     };
     let x = || tensor(24, 40, 1).transpose().slice([3..33, 2..22]); // [30, 20]
     let weight = || tensor(18, 20, 2).transpose();
@@ -131,7 +179,8 @@ fn strided_inputs_are_read_in_place() {
     let b = || tensor(1, 18, 4).expand([4, 18]);
     let bias = || tensor(36, 1, 5).reshape([18, 2]).slice([0..18, 0..1]).reshape([18]);
     let fast = low_rank_linear(x(), weight(), Some(bias()), a(), b(), 0.5, Some(x().flip([1])));
-    let slow = reference::low_rank_linear(x(), weight(), Some(bias()), a(), b(), 0.5, Some(x().flip([1])));
+    let slow =
+        reference::low_rank_linear(x(), weight(), Some(bias()), a(), b(), 0.5, Some(x().flip([1])));
     let values = |y: Tensor<2>| y.into_data().try_into_vec::<f32>().unwrap();
     assert!(difference(&values(fast), &values(slow)) < agreement::TOLERANCE);
 }

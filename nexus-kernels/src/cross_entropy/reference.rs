@@ -8,7 +8,12 @@ const CHUNK: usize = 1 << 23;
 
 /// [`linear_cross_entropy`](crate::linear_cross_entropy) from plain ops. The gradient, computed with the loss, reaches
 /// the graph through `sum(x * g)`, whose derivative by `x` is the constant `g`.
-pub fn linear_cross_entropy(hidden: Tensor<2>, weight: Tensor<2>, layout: WeightLayout, targets: &[i32]) -> Tensor<1> {
+pub fn linear_cross_entropy(
+    hidden: Tensor<2>,
+    weight: Tensor<2>,
+    layout: WeightLayout,
+    targets: &[i32],
+) -> Tensor<1> {
     let [hidden_tracked, weight_tracked] = [&hidden, &weight].map(Tensor::is_tracked);
     let [x, plain] = [&hidden, &weight].map(|tensor| tensor.clone().without_autodiff());
     let device = x.device();
@@ -21,11 +26,13 @@ pub fn linear_cross_entropy(hidden: Tensor<2>, weight: Tensor<2>, layout: Weight
     for (i, targets) in targets.chunks(chunk).enumerate() {
         let count = targets.len();
         let x = x.clone().slice([i * chunk..i * chunk + count, 0..width]);
-        let (log_probabilities, probabilities) = log_likelihood(x.clone().matmul(head.clone()), targets);
+        let (log_probabilities, probabilities) =
+            log_likelihood(x.clone().matmul(head.clone()), targets);
         total = total - log_probabilities.sum();
         // d loss / d logits = p - one_hot(target)
         let minus_one = Tensor::<2>::full([count, 1], -1.0, (&device, x.dtype()));
-        let gradient = probabilities.scatter(1, column(targets, &device), minus_one, IndexingUpdateOp::Add);
+        let gradient =
+            probabilities.scatter(1, column(targets, &device), minus_one, IndexingUpdateOp::Add);
         if weight_tracked {
             let part = match layout {
                 WeightLayout::InOut => x.transpose().matmul(gradient.clone()),

@@ -139,7 +139,10 @@ mod tests {
         println!("relative error with and without FMA: {worst:?}");
         assert!(worst.iter().all(|&error| error < EXP_ERROR), "{worst:?}");
         assert_eq!(exp::<true>(0.0), 1.0);
-        assert!(exp::<true>(f32::NEG_INFINITY) < 1e-37 && exp::<true>(f32::from_bits(0x7fc0_1234)).is_nan());
+        assert!(
+            exp::<true>(f32::NEG_INFINITY) < 1e-37
+                && exp::<true>(f32::from_bits(0x7fc0_1234)).is_nan()
+        );
     }
 
     #[test]

@@ -14,7 +14,9 @@ pub(crate) fn numbers(count: usize, seed: u64, size: f32) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     (0..count)
         .map(|_| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             ((state >> 40) as f32 / (1u64 << 23) as f32 - 1.0) * size
         })
         .collect()
@@ -29,7 +31,8 @@ pub(crate) fn run<const N: usize>(
 ) -> Gradients {
     let device = Device::flex().autodiff();
     let tensors: [Option<Tensor<2>>; N] = std::array::from_fn(|i| {
-        let tensor = Tensor::<1>::from_floats(parts[i].as_ref()?.as_slice(), &device).reshape(shapes[i]);
+        let tensor =
+            Tensor::<1>::from_floats(parts[i].as_ref()?.as_slice(), &device).reshape(shapes[i]);
         Some(if tracked[i] { tensor.require_grad() } else { tensor })
     });
     let y = f(tensors.clone());
@@ -37,7 +40,8 @@ pub(crate) fn run<const N: usize>(
     if !tracked.contains(&true) {
         return (values, vec![None; N]);
     }
-    let weights = Tensor::<1>::from_floats(weights(values.len()).as_slice(), &device).reshape(y.dims());
+    let weights =
+        Tensor::<1>::from_floats(weights(values.len()).as_slice(), &device).reshape(y.dims());
     let grads = (y * weights).sum().backward();
     let gradients = tensors
         .iter()
@@ -63,17 +67,26 @@ pub(crate) fn loss(values: &[f32]) -> f64 {
 pub(crate) fn difference(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
     let largest = b.iter().fold(f32::MIN_POSITIVE, |m, x| m.max(x.abs()));
-    let distance = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, |m, d| if d <= m { m } else { d });
+    let distance =
+        a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, |m, d| if d <= m { m } else { d });
     distance / largest
 }
 
 /// Values and gradients agree within [`TOLERANCE`].
 pub(crate) fn assert_close(fast: &Gradients, slow: &Gradients, what: &str) {
-    assert!(difference(&fast.0, &slow.0) < TOLERANCE, "{what}: values by {}", difference(&fast.0, &slow.0));
+    assert!(
+        difference(&fast.0, &slow.0) < TOLERANCE,
+        "{what}: values by {}",
+        difference(&fast.0, &slow.0)
+    );
     for (i, (fast, slow)) in fast.1.iter().zip(&slow.1).enumerate() {
         match (fast, slow) {
             (Some(fast), Some(slow)) => {
-                assert!(difference(fast, slow) < TOLERANCE, "{what}: gradient {i} by {}", difference(fast, slow));
+                assert!(
+                    difference(fast, slow) < TOLERANCE,
+                    "{what}: gradient {i} by {}",
+                    difference(fast, slow)
+                );
             }
             (None, None) => {}
             _ => panic!("{what}: gradient {i} is there for one only"),
