@@ -8,9 +8,9 @@ use nexus_core::model::{Decoder, RandomSource, Spec};
 use nexus_core::observe::Observer;
 use nexus_core::stage::{TrainData, Trainer};
 use nexus_core::weights::{StoredDtype, save};
+use nexus_examples::{DeviceArgs, Failure, run};
 use nexus_train::{JsonlLog, ProgressBar, Sft, TrainConfig};
 use serde::Deserialize;
-use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -38,18 +38,14 @@ struct Args {
     /// Optimizer steps, in place of the configured number
     #[arg(long)]
     max_steps: Option<usize>,
-    /// Device: flex (the CPU), or a GPU backend that is compiled in
-    #[arg(long, default_value = "flex")]
-    device: String,
-    /// Threads of the CPU backend; 0 for all
-    #[arg(long, default_value_t = 0)]
-    threads: usize,
     /// A line per step goes into this file
     #[arg(long)]
     log: Option<PathBuf>,
     /// Print the result as one JSON object
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    device: DeviceArgs,
 }
 
 #[derive(Deserialize)]
@@ -74,18 +70,11 @@ struct TokenizerConfig {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    match run(&args) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    run(|| pretrain(&args))
 }
 
-fn run(args: &Args) -> Result<(), Box<dyn Error>> {
-    rayon::ThreadPoolBuilder::new().num_threads(args.threads).build_global()?;
-    let device = nexus_core::device(&args.device)?;
+fn pretrain(args: &Args) -> Result<(), Failure> {
+    let device = args.device.open()?;
     let text = std::fs::read_to_string(&args.config)
         .map_err(|why| format!("cannot read {}: {why}", args.config.display()))?;
     let mut config: Config =
@@ -97,7 +86,7 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let tokenizer =
         Tokenizer::train_bpe(texts.into_iter().flatten(), config.tokenizer.vocab_size, &[end])?
             .with_special(Some(end), Some(end), Some(end))?;
-    let rows = |paths: &[PathBuf]| -> Result<Vec<Example>, Box<dyn Error>> {
+    let rows = |paths: &[PathBuf]| -> Result<Vec<Example>, Failure> {
         let mut examples = Vec::new();
         for path in paths {
             let options = EncodeOptions {
@@ -146,7 +135,7 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
 }
 
 /// The texts of a file, for the tokenizer: prompts and completions as they will be joined.
-fn texts(path: &Path) -> Result<Vec<String>, Box<dyn Error>> {
+fn texts(path: &Path) -> Result<Vec<String>, Failure> {
     use nexus_core::data::Record;
     let text = |record| match record {
         Record::Text { text } => text,

@@ -1,1 +1,24 @@
+//! What the example programs share: their common flags, progress bars and how they report errors.
+//!
+//! Every program prints its result on stdout (one JSON object with `--json`), everything else on stderr, and exits with
+//! 0, with 1 after an error, or with 2 when it was called wrongly.
 
+mod device_args;
+mod model_args;
+mod progress;
+mod run;
+mod sampling_args;
+mod stop;
+mod template;
+mod train_args;
+mod training_file;
+
+pub use device_args::DeviceArgs;
+pub use model_args::ModelArgs;
+pub use progress::progress;
+pub use run::{Failure, run};
+pub use sampling_args::SamplingArgs;
+pub use stop::stop_string;
+pub use template::with_template;
+pub use train_args::TrainArgs;
+pub use training_file::training_file;

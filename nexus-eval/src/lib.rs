@@ -1,1 +1,25 @@
-//! Evaluation of models.
+//! Evaluation of language models: perplexity, multiple choice and exact match.
+//!
+//! Each task implements [`Evaluator`](nexus_core::stage::Evaluator) and gives an
+//! [`EvalReport`](nexus_core::report::EvalReport) whose measures carry standard errors. Definitions follow
+//! lm-evaluation-harness (<https://github.com/EleutherAI/lm-evaluation-harness>); each type lists where it deviates.
+//!
+//! ```text
+//! data file -> Document | Example | Question | Prompt -> rows of tokens -> model -> outcomes -> EvalReport
+//! ```
+
+mod choice;
+mod exact_match;
+mod likelihood;
+mod perplexity;
+mod prompt;
+pub mod stats;
+mod windows;
+
+pub use choice::{Choice, ChoiceOptions, ChoiceOutcome, Question};
+pub use exact_match::{ExactMatch, ExactMatchOptions, ExactMatchOutcome, Prompt};
+pub use likelihood::{Progress, ScoreOptions};
+pub use nexus_core::{Error, Result};
+pub use perplexity::{Document, ExamplePerplexity, Perplexity};
+pub use prompt::{encode_pair, encode_prompt, prefix_token};
+pub use windows::{Window, rolling_windows};

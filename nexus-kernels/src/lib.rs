@@ -1,19 +1,46 @@
 //! Fused operations with their gradients: a reference from plain burn ops that works on every backend, and a fast path
 //! for the CPU.
 
+mod adamw;
+mod attention;
 mod cross_entropy;
 #[cfg(feature = "flex")]
 mod flex;
+mod gelu;
+mod layer_norm;
 mod linear;
 mod low_rank;
+mod rms_norm;
+mod swiglu;
 
+#[cfg(feature = "flex")]
+mod storage;
+#[cfg(all(test, feature = "flex"))]
+mod testing;
+#[cfg(feature = "flex")]
+mod vector;
+
+pub use adamw::{AdamWStep, adamw_step, sum_squares};
+pub use attention::{AttentionConfig, attention};
 pub use cross_entropy::{linear_cross_entropy, token_log_probabilities};
+pub use gelu::{gelu_erf, gelu_tanh};
+pub use layer_norm::layer_norm;
 pub use linear::{WeightLayout, linear};
 pub use low_rank::low_rank_linear;
+pub use rms_norm::{add_rms_norm, rms_norm};
+pub use swiglu::swiglu;
 
 /// The same operations from plain burn ops: what every backend but the CPU one runs, and what the fast paths agree with.
 pub mod reference {
+    pub use crate::adamw::{
+        adamw_step_reference as adamw_step, sum_squares_reference as sum_squares,
+    };
+    pub use crate::attention::attention_reference as attention;
     pub use crate::cross_entropy::reference::{linear_cross_entropy, token_log_probabilities};
+    pub use crate::gelu::{gelu_erf_reference as gelu_erf, gelu_tanh_reference as gelu_tanh};
+    pub use crate::layer_norm::layer_norm_reference as layer_norm;
     pub use crate::linear::reference as linear;
     pub use crate::low_rank::reference as low_rank_linear;
+    pub use crate::rms_norm::rms_norm_reference as rms_norm;
+    pub use crate::swiglu::swiglu_reference as swiglu;
 }

@@ -1,6 +1,7 @@
 //! AdamW with PyTorch's semantics.
 
 use burn::tensor::Tensor;
+use nexus_kernels::{AdamWStep, adamw_step};
 use std::collections::BTreeMap;
 
 /// AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101), computed as `torch.optim.AdamW` does:
@@ -56,28 +57,24 @@ impl AdamW {
         decays: bool,
         scale: StepScale,
     ) -> Tensor<2> {
-        let gradient = match scale.clip {
-            1.0 => gradient,
-            clip => gradient * clip,
-        };
-        let moments = match self.moments.remove(name) {
-            Some(Moments { first, second }) => Moments {
-                first: first * self.beta1 + gradient.clone() * (1.0 - self.beta1),
-                second: second * self.beta2 + gradient.square() * (1.0 - self.beta2),
-            },
-            None => Moments {
-                first: gradient.clone() * (1.0 - self.beta1),
-                second: gradient.square() * (1.0 - self.beta2),
-            },
-        };
+        let moments = self
+            .moments
+            .remove(name)
+            .unwrap_or_else(|| Moments { first: value.zeros_like(), second: value.zeros_like() });
         let t = self.steps as i32;
-        let correction1 = 1.0 - self.beta1.powi(t);
-        let correction2 = (1.0 - self.beta2.powi(t)).sqrt();
-        let denominator = moments.second.clone().sqrt() / correction2 + self.epsilon;
-        let change = moments.first.clone() / denominator * (scale.rate / correction1);
-        self.moments.insert(name.to_string(), moments);
-        let decay = if decays { self.weight_decay } else { 0.0 };
-        let value = if decay > 0.0 { value * (1.0 - scale.rate * decay) } else { value };
-        value - change
+        let step = AdamWStep {
+            lr: scale.rate,
+            beta1: self.beta1,
+            beta2: self.beta2,
+            eps: self.epsilon,
+            weight_decay: if decays { self.weight_decay } else { 0.0 },
+            bias_correction1: 1.0 - self.beta1.powi(t),
+            bias_correction2_sqrt: (1.0 - self.beta2.powi(t)).sqrt(),
+            grad_scale: scale.clip,
+        };
+        let (value, first, second) =
+            adamw_step(value, gradient, moments.first, moments.second, step);
+        self.moments.insert(name.to_string(), Moments { first, second });
+        value
     }
 }

@@ -14,18 +14,18 @@ use std::path::Path;
 /// | field | default | range |
 /// |---|---|---|
 /// | `method` | `lora` | `full`, `lora` |
-/// | `max_length` | 1024 | >= 2 tokens |
+/// | `max_length` | the model's, at most 1024 | >= 2 tokens |
 /// | `mask` | by the record's shape | `all`, `completion`, `assistant` |
 /// | `precision` | `f32` | `f32` |
 /// | `[lora]` | see [`LoraConfig`] | |
 /// | `[train]` | see [`TrainConfig`] | |
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RunConfig {
     /// What is trained.
     pub method: Method,
-    /// Longest example in tokens.
-    pub max_length: usize,
+    /// Longest example in tokens; unset, what the model was made for, at most 1024.
+    pub max_length: Option<usize>,
     /// Which text is trained.
     pub mask: Option<LossMask>,
     /// Number format of weights and arithmetic.
@@ -83,19 +83,6 @@ pub struct LoraConfig {
     pub modules_to_save: Option<Vec<String>>,
 }
 
-impl Default for RunConfig {
-    fn default() -> Self {
-        Self {
-            method: Method::default(),
-            max_length: EncodeOptions::default().max_length,
-            mask: None,
-            precision: Precision::default(),
-            lora: LoraConfig::default(),
-            train: TrainConfig::default(),
-        }
-    }
-}
-
 impl Default for LoraConfig {
     fn default() -> Self {
         Self {
@@ -120,9 +107,12 @@ impl RunConfig {
         toml::from_str(text).map_err(|why| Error::format(path, why))
     }
 
-    /// How records are encoded for this run.
-    pub fn encode_options(&self) -> EncodeOptions {
-        EncodeOptions { max_length: self.max_length, mask: self.mask, ..EncodeOptions::default() }
+    /// How records are encoded for training `model`.
+    pub fn encode_options(&self, model: &Decoder) -> EncodeOptions {
+        let default = EncodeOptions::default();
+        let longest = default.max_length.min(model.config().max_positions);
+        let max_length = self.max_length.unwrap_or(longest);
+        EncodeOptions { max_length, mask: self.mask, ..default }
     }
 
     /// Makes `model` ready for training by the chosen method.

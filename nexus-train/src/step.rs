@@ -7,6 +7,7 @@ use nexus_core::adapter::parameter_name;
 use nexus_core::data::{Batch, Example, collate};
 use nexus_core::model::{Decoder, Pass, Spec, ids_tensor};
 use nexus_core::{Error, Result};
+use nexus_kernels::sum_squares;
 use std::collections::HashMap;
 
 /// The gradient of a whole step.
@@ -122,15 +123,10 @@ impl StepGradient {
 
 fn global_norm(gradients: &HashMap<ParamId, Tensor<2>>) -> f64 {
     // Summed in a fixed order: floating-point sums depend on it, and a resumed run must repeat them.
-    let mut squares: Vec<(String, f64)> = gradients
-        .iter()
-        .map(|(id, gradient)| {
-            let square = gradient.clone().square().sum().into_scalar::<f32>();
-            (id.to_string(), f64::from(square))
-        })
-        .collect();
-    squares.sort_by(|a, b| a.1.total_cmp(&b.1));
-    squares.iter().map(|(_, square)| square).sum::<f64>().sqrt()
+    let mut squares: Vec<f64> =
+        gradients.values().map(|gradient| sum_squares(gradient.clone())).collect();
+    squares.sort_by(f64::total_cmp);
+    squares.iter().sum::<f64>().sqrt()
 }
 
 /// A well-mixed function of two numbers (the finaliser of SplitMix64).

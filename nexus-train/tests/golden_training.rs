@@ -19,11 +19,17 @@ const GRADIENT: f32 = 1e-4;
 /// Gradient norms over ten steps; the reference moves by up to 5.9e-5 when run in f64, on norms of about 3.
 const NORM: f64 = 2e-4;
 
+struct Gradient {
+    name: String,
+    values: Vec<f32>,
+    shape: Vec<usize>,
+}
+
 struct Collect<'a> {
     spec: &'a Spec,
     path: Vec<String>,
     gradients: burn::tensor::Gradients,
-    found: Vec<(String, Vec<f32>, Vec<usize>)>,
+    found: Vec<Gradient>,
     untouched: Vec<String>,
 }
 
@@ -41,7 +47,8 @@ impl ModuleVisitor for Collect<'_> {
         match param.val().grad(&self.gradients) {
             Some(gradient) => {
                 let shape = gradient.dims().to_vec();
-                self.found.push((name, gradient.into_data().iter::<f32>().collect(), shape));
+                let values = gradient.into_data().iter::<f32>().collect();
+                self.found.push(Gradient { name, values, shape });
             }
             None => self.untouched.push(name),
         }
@@ -49,10 +56,7 @@ impl ModuleVisitor for Collect<'_> {
 }
 
 /// Loss and all gradients of one batch.
-fn gradients(
-    model: Decoder,
-    case: &mut Case,
-) -> (f64, Vec<(String, Vec<f32>, Vec<usize>)>, Vec<String>) {
+fn gradients(model: Decoder, case: &mut Case) -> (f64, Vec<Gradient>, Vec<String>) {
     let (shape, ids, labels) = case.batch();
     let model = model.valid().train();
     let device = model.devices()[0].clone();
@@ -68,13 +72,8 @@ fn gradients(
 }
 
 /// Compares with the reference, which holds some matrices transposed.
-fn assert_gradients(
-    case: &mut Case,
-    found: Vec<(String, Vec<f32>, Vec<usize>)>,
-    prefix: &str,
-    what: &str,
-) {
-    for (name, ours, shape) in found {
+fn assert_gradients(case: &mut Case, found: Vec<Gradient>, prefix: &str, what: &str) {
+    for Gradient { name, values: ours, shape } in found {
         let key = format!("{prefix}.{name}");
         let (theirs, their_shape) = case.expect.read_f32(&key).unwrap();
         // Square matrices carry no hint in their shape, so both orders are tried there.
@@ -125,7 +124,7 @@ fn adapter_gradients_equal_peft_and_nothing_else_has_any() {
         let (loss, found, untouched) = gradients(model, &mut case);
         let expected = case.json["adapter_loss"].as_f64().unwrap();
         assert!((loss - expected).abs() < LOSS, "{name}: loss {loss}, expected {expected}");
-        assert!(found.iter().all(|(name, ..)| name.contains(".lora_")), "{name}");
+        assert!(found.iter().all(|gradient| gradient.name.contains(".lora_")), "{name}");
         assert!(untouched.iter().all(|name| !name.contains(".lora_")), "{name}");
         assert_gradients(&mut case, found, "adapter_grad", name);
     }

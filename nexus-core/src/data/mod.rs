@@ -25,5 +25,5 @@ pub use chat::{CHATML, ChatTemplate, Message, Segment};
 pub use decode_stream::DecodeStream;
 pub use encode::{EncodeOptions, Encoded, LossMask, Overflow, encode_records};
 pub use example::{Example, IGNORED, pack_wrapped};
-pub use record::{Located, Record, read_jsonl, read_records, read_text};
+pub use record::{Located, Record, read_json_lines, read_jsonl, read_records, read_text};
 pub use tokenizer::Tokenizer;

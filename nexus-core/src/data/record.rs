@@ -109,6 +109,20 @@ pub fn read_text(path: &Path) -> Result<Vec<Located>> {
 /// [`Error::Io`]; [`Error::Data`] with the line where a line is not a JSON object, is over 16 MiB,
 /// or has an unknown or ambiguous shape, and where the file holds no record.
 pub fn read_jsonl(path: &Path) -> Result<Vec<Located>> {
+    let records = read_json_lines(path, record)?;
+    Ok(records.into_iter().map(|(line, record)| Located { record, line }).collect())
+}
+
+/// Reads a file with one JSON object a line and gives each, as `parse` understands it, with its line, counted from 1.
+/// Empty lines are skipped, a byte order mark is tolerated.
+///
+/// # Errors
+/// [`Error::Io`]; [`Error::Data`] with the line where a line is not a JSON object, is over 16 MiB or is refused by
+/// `parse`, whose text becomes the reason, and where the file holds no object.
+pub fn read_json_lines<T>(
+    path: &Path,
+    mut parse: impl FnMut(Map<String, Value>) -> Result<T, String>,
+) -> Result<Vec<(usize, T)>> {
     let fail = |line, why: String| Error::Data { path: path.into(), line, why };
     let mut reader = BufReader::new(File::open(path).map_err(Error::io("read", path))?);
     let (mut records, mut bytes, mut line) = (Vec::new(), Vec::new(), 0);
@@ -139,8 +153,7 @@ pub fn read_jsonl(path: &Path) -> Result<Vec<Located>> {
             let what = what.split(" at line ").next().unwrap_or_default();
             fail(line, format!("column {}: {what}; each line must be one JSON object", e.column()))
         })?;
-        let record = record(object).map_err(|why| fail(line, why))?;
-        records.push(Located { record, line });
+        records.push((line, parse(object).map_err(|why| fail(line, why))?));
     }
     if records.is_empty() {
         return Err(fail(0, "the file holds no record".into()));

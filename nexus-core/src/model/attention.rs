@@ -8,7 +8,8 @@ use super::rotary::rotate;
 use super::source::{Init, ParameterSource};
 use crate::Result;
 use burn::module::Module;
-use burn::tensor::{Device, Tensor, TensorData, activation};
+use burn::tensor::Tensor;
+use nexus_kernels::{AttentionConfig, attention};
 
 /// Multi-head attention (Vaswani et al. 2017, arXiv:1706.03762, section 3.2), with K <= H key/value heads
 /// (grouped queries; Ainslie et al. 2023, arXiv:2305.13245).
@@ -31,13 +32,6 @@ pub(crate) struct Inputs {
     pub(crate) query: Option<Projection>,
     pub(crate) key: Option<Projection>,
     pub(crate) value: Option<Projection>,
-}
-
-/// What all layers of one forward pass share.
-#[derive(Debug)]
-pub(crate) struct AttentionInputs {
-    /// Cosine and sine `[T, head_dim/2]` of the new positions.
-    pub(crate) rotary: Option<(Tensor<2>, Tensor<2>)>,
 }
 
 impl Attention {
@@ -82,42 +76,31 @@ impl Attention {
     /// Attends from the T new positions to themselves and to the S cached ones.
     ///
     /// # Shapes
-    /// `x`: `[B, T, D]`; `mask`: `[groups * T, S + T]`, added to the scores; result `[B, T, D]`.
+    /// `x`: `[B, T, D]`; `rotary`: cosine and sine `[T, head_dim/2]` of the new positions; result `[B, T, D]`.
     pub(crate) fn forward(
         &self,
         x: Tensor<3>,
-        shared: &AttentionInputs,
-        mask: Option<&Tensor<2>>,
+        rotary: Option<&(Tensor<2>, Tensor<2>)>,
+        window: Option<usize>,
         cache: Option<&mut LayerCache>,
         pass: &Pass,
     ) -> Tensor<3> {
-        let [batch, time, _] = x.dims();
         let (heads, kv_heads, dim) = (self.heads, self.kv_heads, self.head_dim);
-        let groups = heads / kv_heads;
+        let config = AttentionConfig::new(heads, kv_heads, dim).with_window(window);
         let [query, key, value] = self.project(x, pass);
-        let query = query.reshape([batch, time, heads, dim]);
-        let key = key.reshape([batch, time, kv_heads, dim]);
-        let value = value.reshape([batch, time, kv_heads, dim]).swap_dims(1, 2);
-        let (query, key) = match &shared.rotary {
-            Some((cos, sin)) => (rotate(query, cos, sin), rotate(key, cos, sin)),
-            None => (query, key),
+        let mixed = match cache {
+            None => attention(query, key, value, rotary.cloned(), config),
+            Some(cache) => {
+                // Keys are cached rotated, so each is rotated once.
+                let (query, key) = match rotary {
+                    Some(rotary) => (rotate(query, heads, rotary), rotate(key, kv_heads, rotary)),
+                    None => (query, key),
+                };
+                let (key, value) = cache.extend(key, value);
+                let offset = key.dims()[1] - query.dims()[1];
+                attention(query, key, value, None, config.with_offset(offset))
+            }
         };
-        let (key, value) = match cache {
-            Some(cache) => cache.extend(key.swap_dims(1, 2), value),
-            None => (key.swap_dims(1, 2), value),
-        };
-        // The queries of one group become rows of one product, so keys and values are never repeated.
-        let query = query.swap_dims(1, 2).reshape([batch, kv_heads, groups * time, dim]);
-        let mut scores = (query * (dim as f64).powf(-0.5)).matmul(key.swap_dims(2, 3));
-        if let Some(mask) = mask {
-            scores = scores + mask.clone().unsqueeze();
-        }
-        let mixed = activation::softmax(scores, 3).matmul(value);
-        let mixed = mixed.reshape([batch, heads, time, dim]).swap_dims(1, 2).reshape([
-            batch,
-            time,
-            heads * dim,
-        ]);
         self.output.forward(mixed, pass)
     }
 
@@ -143,36 +126,4 @@ impl Attention {
             _ => unreachable!("attention has neither fused nor separate projections"),
         }
     }
-}
-
-/// What is added to the scores: 0 where a token may look, a large negative number elsewhere.
-///
-/// Row `i` is position `start + i`, column `j` is position `first + j`; a token sees itself and earlier
-/// positions, at most `window` in all. `None` when nothing is masked (one new token without a window).
-///
-/// # Shapes
-/// Result `[groups * time, columns]`, the same rows for each group.
-pub(crate) fn causal_mask(
-    time: usize,
-    columns: usize,
-    start: usize,
-    window: Option<usize>,
-    groups: usize,
-    device: &Device,
-) -> Option<Tensor<2>> {
-    let first = start + time - columns;
-    let sees = |row: usize, column: usize| {
-        let (row, column) = (start + row, first + column);
-        column <= row && window.is_none_or(|window| row - column < window)
-    };
-    if time == 1 && (0..columns).all(|column| sees(0, column)) {
-        return None;
-    }
-    let mut values = Vec::with_capacity(groups * time * columns);
-    for row in 0..time {
-        // Far below any score, and still finite after adding one.
-        values.extend((0..columns).map(|column| if sees(row, column) { 0.0 } else { -1e30f32 }));
-    }
-    let values = values.repeat(groups);
-    Some(Tensor::from_data(TensorData::new(values, [groups * time, columns]), device))
 }

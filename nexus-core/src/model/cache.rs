@@ -10,10 +10,10 @@ pub struct Cache {
     pub(crate) length: usize,
 }
 
-/// Keys and values of one layer, `[B, K, S, head_dim]`; with a window, only what the window can still reach.
+/// Keys and values of one layer, `[B, S, K*head_dim]`; with a window, only what the window can still reach.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LayerCache {
-    entries: Option<(Tensor<4>, Tensor<4>)>,
+    entries: Option<(Tensor<3>, Tensor<3>)>,
     window: Option<usize>,
 }
 
@@ -36,24 +36,19 @@ impl Cache {
 }
 
 impl LayerCache {
-    /// Number of cached positions.
-    pub(crate) fn len(&self) -> usize {
-        self.entries.as_ref().map_or(0, |(key, _)| key.dims()[2])
-    }
-
     /// Appends the new positions and gives all of them back for this pass.
-    pub(crate) fn extend(&mut self, key: Tensor<4>, value: Tensor<4>) -> (Tensor<4>, Tensor<4>) {
+    pub(crate) fn extend(&mut self, key: Tensor<3>, value: Tensor<3>) -> (Tensor<3>, Tensor<3>) {
         let (key, value) = match self.entries.take() {
-            Some((k, v)) => (Tensor::cat(vec![k, key], 2), Tensor::cat(vec![v, value], 2)),
+            Some((k, v)) => (Tensor::cat(vec![k, key], 1), Tensor::cat(vec![v, value], 1)),
             None => (key, value),
         };
-        let length = key.dims()[2];
+        let length = key.dims()[1];
         // The next token sees itself and `window - 1` earlier ones.
         let kept = self.window.map_or(length, |window| length.min(window.saturating_sub(1)));
         self.entries = (kept > 0).then(|| {
             (
-                key.clone().narrow(2, length - kept, kept),
-                value.clone().narrow(2, length - kept, kept),
+                key.clone().narrow(1, length - kept, kept),
+                value.clone().narrow(1, length - kept, kept),
             )
         });
         (key, value)

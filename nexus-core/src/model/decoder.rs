@@ -1,6 +1,6 @@
 //! The decoder-only transformer: embedding, blocks, norm, head.
 
-use super::attention::{Attention, AttentionInputs, Inputs, causal_mask};
+use super::attention::{Attention, Inputs};
 use super::cache::{Cache, LayerCache};
 use super::config::{DecoderConfig, Position};
 use super::family::Spec;
@@ -13,6 +13,7 @@ use crate::adapter::AdapterConfig;
 use crate::{Error, Result};
 use burn::module::{Module, Param};
 use burn::tensor::{Int, Tensor, TensorData};
+use nexus_kernels::{WeightLayout, linear};
 use std::sync::Arc;
 
 /// A causal language model: GPT-2, LLaMA and everything with the same data flow.
@@ -43,15 +44,6 @@ pub(crate) struct Block {
     pub(crate) attention: Attention,
     pub(crate) mlp_norm: Norm,
     pub(crate) mlp: Mlp,
-}
-
-/// The head's matrix, in the layout in which it is stored.
-#[derive(Clone, Debug)]
-pub enum HeadWeight {
-    /// A projection, `[D, V]`.
-    Projection(Tensor<2>),
-    /// The tied embedding, `[V, D]`.
-    Embedding(Tensor<2>),
 }
 
 impl Decoder {
@@ -150,17 +142,17 @@ impl Decoder {
     pub fn logits(&self, rows: Tensor<2>, pass: &Pass) -> Tensor<2> {
         match &self.head {
             Some(head) => head.rows(rows, pass),
-            None => rows.matmul(self.embedding.val().transpose()),
+            None => linear(rows, self.embedding.val(), WeightLayout::OutIn, None),
         }
     }
 
     /// The head as a bare matrix, for losses that never hold all logits; `None` when it carries a bias or an
     /// adapter, so that [`logits`](Self::logits) is the only way.
-    pub fn head_weight(&self) -> Option<HeadWeight> {
+    pub fn head_weight(&self) -> Option<(Tensor<2>, WeightLayout)> {
         match &self.head {
             Some(head) if head.has_bias() || head.adapter().is_some() => None,
-            Some(head) => Some(HeadWeight::Projection(head.weight())),
-            None => Some(HeadWeight::Embedding(self.embedding.val())),
+            Some(head) => Some((head.weight(), WeightLayout::InOut)),
+            None => Some((self.embedding.val(), WeightLayout::OutIn)),
         }
     }
 
@@ -191,20 +183,9 @@ impl Decoder {
             }
             Position::Learned => None,
         };
-        let shared = AttentionInputs { rotary };
-        let groups = config.heads / config.kv_heads;
-        // Layers of one kind share their mask.
-        let mut masks: Vec<((Option<usize>, usize), Option<Tensor<2>>)> = Vec::new();
         for (i, (block, &window)) in self.blocks.iter().zip(&config.windows).enumerate() {
             let layer = cache.as_mut().map(|cache| &mut cache.layers[i]);
-            let columns = layer.as_ref().map_or(0, |layer| layer.len()) + time;
-            let kind = (window, columns);
-            if !masks.iter().any(|(k, _)| *k == kind) {
-                let mask = causal_mask(time, columns, start, window, groups, &device);
-                masks.push((kind, mask));
-            }
-            let mask = masks.iter().find(|(k, _)| *k == kind).and_then(|(_, m)| m.as_ref());
-            x = block.forward(x, &shared, mask, layer, pass);
+            x = block.forward(x, rotary.as_ref(), window, layer, pass);
         }
         if let Some(cache) = cache {
             cache.length = start + time;
@@ -234,13 +215,13 @@ impl Block {
     fn forward(
         &self,
         x: Tensor<3>,
-        shared: &AttentionInputs,
-        mask: Option<&Tensor<2>>,
+        rotary: Option<&(Tensor<2>, Tensor<2>)>,
+        window: Option<usize>,
         cache: Option<&mut LayerCache>,
         pass: &Pass,
     ) -> Tensor<3> {
         let normed = self.attention_norm.forward(x.clone());
-        let x = x + self.attention.forward(normed, shared, mask, cache, pass);
+        let x = x + self.attention.forward(normed, rotary, window, cache, pass);
         let normed = self.mlp_norm.forward(x.clone());
         x + self.mlp.forward(normed, pass)
     }

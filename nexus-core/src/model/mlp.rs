@@ -47,7 +47,14 @@ impl Mlp {
     /// `[B, T, D]` to `[B, T, D]`.
     pub(crate) fn forward(&self, x: Tensor<3>, pass: &Pass) -> Tensor<3> {
         let inner = match &self.gate {
-            Some(gate) => self.activate(gate.forward(x.clone(), pass)) * self.up.forward(x, pass),
+            Some(gate) => {
+                let gate = gate.forward(x.clone(), pass);
+                let up = self.up.forward(x, pass);
+                match self.activation {
+                    Activation::Silu => nexus_kernels::swiglu(gate, up),
+                    _ => self.activate(gate) * up,
+                }
+            }
             None => self.activate(self.up.forward(x, pass)),
         };
         self.down.forward(inner, pass)
@@ -56,8 +63,8 @@ impl Mlp {
     fn activate(&self, x: Tensor<3>) -> Tensor<3> {
         match self.activation {
             Activation::Silu => activation::silu(x),
-            Activation::Gelu => activation::gelu(x),
-            Activation::GeluTanh => activation::gelu_approximate(x),
+            Activation::Gelu => nexus_kernels::gelu_erf(x),
+            Activation::GeluTanh => nexus_kernels::gelu_tanh(x),
             Activation::Relu => activation::relu(x),
         }
     }

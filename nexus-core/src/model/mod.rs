@@ -15,7 +15,7 @@ mod source;
 
 pub use cache::Cache;
 pub use config::{Activation, AttentionBias, DecoderConfig, MlpKind, NormKind, Position};
-pub use decoder::{Decoder, HeadWeight, ids_tensor};
+pub use decoder::{Decoder, ids_tensor};
 pub(crate) use family::split_path;
 pub use family::{ConfigReader, Family, MODEL_TYPES, Spec, StoredAs};
 pub use loss::LossSum;

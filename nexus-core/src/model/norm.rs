@@ -40,16 +40,8 @@ impl Norm {
     /// Normalises `x: [B, T, D]`.
     pub(crate) fn forward(&self, x: Tensor<3>) -> Tensor<3> {
         match &self.bias {
-            Some(bias) => {
-                let centred = x.clone() - x.mean_dim(2);
-                let variance = centred.clone().square().mean_dim(2);
-                centred / (variance + self.eps).sqrt() * self.weight.val().unsqueeze()
-                    + bias.val().unsqueeze()
-            }
-            None => {
-                let mean_square = x.clone().square().mean_dim(2);
-                x / (mean_square + self.eps).sqrt() * self.weight.val().unsqueeze()
-            }
+            Some(bias) => nexus_kernels::layer_norm(x, self.weight.val(), bias.val(), self.eps),
+            None => nexus_kernels::rms_norm(x, self.weight.val(), self.eps),
         }
     }
 }

@@ -5,6 +5,7 @@ use super::source::{Init, ParameterSource};
 use crate::Result;
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, TensorData};
+use nexus_kernels::{WeightLayout, linear, low_rank_linear};
 
 /// Every weight matrix of every family: `y = x W + bias + s (dropout(x) A) B`.
 ///
@@ -88,13 +89,14 @@ impl Projection {
 
     /// Applies the projection to rows: `[N, inputs]` to `[N, outputs]`.
     pub fn rows(&self, x: Tensor<2>, pass: &Pass) -> Tensor<2> {
-        let mut y = x.clone().matmul(self.weight.val());
-        if let Some(bias) = &self.bias {
-            y = y + bias.val().unsqueeze();
-        }
+        let bias = self.bias.as_ref().map(Param::val);
         match &self.adapter {
-            Some(adapter) if adapter.state == AdapterState::Active => y + adapter.rows(x, pass),
-            _ => y,
+            Some(adapter) if adapter.state == AdapterState::Active => {
+                let dropped = adapter.dropped(&x, pass);
+                let (a, b, scale) = (adapter.a(), adapter.b(), adapter.settings.scale);
+                low_rank_linear(x, self.weight.val(), bias, a, b, scale, dropped)
+            }
+            _ => linear(x, self.weight.val(), WeightLayout::InOut, bias),
         }
     }
 
@@ -171,16 +173,11 @@ impl LowRank {
         self.a.val().detach().matmul(self.b.val().detach()) * self.settings.scale
     }
 
-    fn rows(&self, x: Tensor<2>, pass: &Pass) -> Tensor<2> {
-        let LowRankSettings { scale, dropout, salt, .. } = self.settings;
-        let x = match pass.dropout_mask(dropout, salt, x.dims()) {
-            Some(mask) => {
-                let mask = Tensor::from_data(TensorData::new(mask, x.dims()), &x.device());
-                x * mask
-            }
-            None => x,
-        };
-        // The scale goes onto the small product.
-        (x.matmul(self.a.val()) * scale).matmul(self.b.val())
+    /// The adapter's own input where dropout changes it.
+    fn dropped(&self, x: &Tensor<2>, pass: &Pass) -> Option<Tensor<2>> {
+        let LowRankSettings { dropout, salt, .. } = self.settings;
+        let mask = pass.dropout_mask(dropout, salt, x.dims())?;
+        let mask = Tensor::from_data(TensorData::new(mask, x.dims()), &x.device());
+        Some(x.clone() * mask)
     }
 }

@@ -170,21 +170,24 @@ impl RotaryConfig {
     }
 }
 
-/// Rotates queries or keys: with `x = [x1, x2]` split in halves, `[x1 cos - x2 sin, x2 cos + x1 sin]`.
+/// Rotates queries or keys: with each head split in halves `[x1, x2]`, `[x1 cos - x2 sin, x2 cos + x1 sin]`.
 ///
 /// # Shapes
-/// `x`: `[B, T, heads, dim]`; `cos`, `sin`: `[T, dim/2]`; result as `x`.
-pub(super) fn rotate(x: Tensor<4>, cos: &Tensor<2>, sin: &Tensor<2>) -> Tensor<4> {
-    let [_, time, _, dim] = x.dims();
-    let cos = cos.clone().reshape([1, time, 1, dim / 2]);
-    let sin = sin.clone().reshape([1, time, 1, dim / 2]);
+/// `x`: `[B, T, heads*dim]`; `cos`, `sin`: `[T, dim/2]`; result as `x`.
+pub(super) fn rotate(x: Tensor<3>, heads: usize, (cos, sin): &(Tensor<2>, Tensor<2>)) -> Tensor<3> {
+    let [batch, time, width] = x.dims();
+    let dim = width / heads;
+    let table = |table: &Tensor<2>| table.clone().reshape([1, time, 1, dim / 2]);
+    let (cos, sin) = (table(cos), table(sin));
+    let x = x.reshape([batch, time, heads, dim]);
     let first = x.clone().narrow(3, 0, dim / 2);
     let second = x.narrow(3, dim / 2, dim / 2);
-    Tensor::cat(
+    let rotated = Tensor::cat(
         vec![
             first.clone() * cos.clone() - second.clone() * sin.clone(),
             second * cos + first * sin,
         ],
         3,
-    )
+    );
+    rotated.reshape([batch, time, width])
 }

@@ -1,0 +1,108 @@
+//! The main job from one command: the small decoder of this repository becomes a security specialist.
+
+use clap::Parser;
+use nexus_core::adapter::save_adapter;
+use nexus_core::data::{ExampleSource, Tokenizer};
+use nexus_core::model::Decoder;
+use nexus_core::report::{DataFile, EvalReport, RunReport, SCHEMA_VERSION, comparison_table};
+use nexus_core::stage::{Evaluator, TrainData, Trainer};
+use nexus_eval::{Choice, ChoiceOptions, ExamplePerplexity};
+use nexus_examples::{DeviceArgs, Failure, run, training_file};
+use nexus_train::{LoraConfig, ProgressBar, RunConfig, ScheduleKind, Sft, TrainConfig};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Fine-tunes the small decoder of this repository with LoRA into a security specialist, and measures it before and
+/// after: perplexity of held-out answers and 40 multiple-choice questions. Nothing is downloaded.
+///
+/// Example:
+///   cargo run --release --example specialist
+#[derive(Parser)]
+#[command(verbatim_doc_comment)]
+struct Args {
+    /// Where the adapter, report.json and report.md go
+    #[arg(long, value_name = "DIR", default_value = "runs/specialist")]
+    out: PathBuf,
+    /// Optimizer steps; fewer make a quicker and weaker specialist
+    #[arg(long, value_name = "N", default_value_t = 330)]
+    max_steps: usize,
+    /// Print the report as one JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    run(|| specialist(&args))
+}
+
+fn specialist(args: &Args) -> Result<(), Failure> {
+    let device = args.device.open()?;
+    let assets = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets");
+    let base = assets.join("base");
+    let model = nexus_core::weights::load(&base, &device)?;
+    let tokenizer = Tokenizer::load(&base)?;
+    tokenizer.check_vocabulary(model.config().vocab_size)?;
+    let config = RunConfig {
+        lora: LoraConfig { rank: 16, alpha: 32.0, ..LoraConfig::default() },
+        train: TrainConfig {
+            max_steps: Some(args.max_steps),
+            batch_size: 16,
+            learning_rate: 4e-3,
+            schedule: ScheduleKind::Cosine,
+            warmup_steps: args.max_steps / 10,
+            ..TrainConfig::default()
+        },
+        ..RunConfig::default()
+    };
+
+    let security = |name: &str| assets.join("security").join(name);
+    let (train, train_file) = training_file(&security("train.jsonl"), &config, &model, &tokenizer)?;
+    let (valid, valid_file) = training_file(&security("valid.jsonl"), &config, &model, &tokenizer)?;
+    let questions = security("choice.jsonl");
+    let mut perplexity = ExamplePerplexity::new(valid.clone(), 16)?;
+    perplexity.task = "security answers".into();
+    let mut choice = Choice::from_file(&questions, &tokenizer, ChoiceOptions::default())?;
+    choice.task = "security questions".into();
+    let data = vec![train_file, valid_file, DataFile::hash(&questions, choice.len())?];
+    let measure = |model: &Decoder| -> Result<Vec<EvalReport>, Failure> {
+        Ok(vec![perplexity.evaluate(model)?, choice.evaluate(model)?])
+    };
+
+    let before = measure(&model)?;
+    let valid = Some(&valid as &dyn ExampleSource);
+    let train_data = TrainData { train: &train, valid, pad_id: tokenizer.pad() };
+    let model = config.prepare(model)?;
+    let trained =
+        Sft::new(config.train.clone()).train(model, &train_data, &mut ProgressBar::new())?;
+    let after = measure(&trained.model)?;
+
+    std::fs::create_dir_all(&args.out)?;
+    save_adapter(&trained.model, "examples/assets/base", &args.out)?;
+    let report = RunReport {
+        schema_version: SCHEMA_VERSION,
+        title: "Security specialist".into(),
+        nexus_version: env!("CARGO_PKG_VERSION").into(),
+        device: args.device.name().into(),
+        threads: rayon::current_num_threads(),
+        base_model: "examples/assets/base".into(),
+        data,
+        config: serde_json::to_value(&config)?,
+        train: Some(trained.report),
+        before,
+        after,
+    };
+    report.save(&args.out)?;
+    if args.json {
+        println!("{}", serde_json::to_string(&report)?);
+        return Ok(());
+    }
+    println!("\n{}", comparison_table(&report.before, &report.after));
+    let out = args.out.display();
+    println!("Adapter and report are in {out}. Ask the specialist:\n");
+    println!("  cargo run --release --example generate -- --model examples/assets/base \\");
+    println!("    --adapter {out} --prompt 'Question: Which port does HTTPS use?' --stop '\\n'");
+    Ok(())
+}

@@ -1,0 +1,39 @@
+//! Where a program computes.
+
+use crate::Failure;
+use burn::tensor::Device;
+use clap::Args;
+
+/// The device and its threads.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Device")]
+pub struct DeviceArgs {
+    #[arg(long, value_name = "NAME", default_value = "flex", help = device_help())]
+    device: String,
+    /// Threads of the CPU; 0 for all
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    threads: usize,
+}
+
+impl DeviceArgs {
+    /// Sets the number of threads and opens the device. Call it once, before any computation.
+    ///
+    /// # Errors
+    /// When the device is unknown or not compiled in, or the threads cannot be started.
+    pub fn open(&self) -> Result<Device, Failure> {
+        rayon::ThreadPoolBuilder::new().num_threads(self.threads).build_global()?;
+        Ok(nexus_core::device(&self.device)?)
+    }
+
+    /// The device's name, as given.
+    pub fn name(&self) -> &str {
+        &self.device
+    }
+}
+
+fn device_help() -> String {
+    let compiled = nexus_core::COMPILED.join(", ");
+    format!(
+        "Device to compute on: flex is the CPU, cuda:0 the first GPU of CUDA [compiled in: {compiled}]"
+    )
+}

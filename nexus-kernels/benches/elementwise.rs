@@ -1,0 +1,188 @@
+//! The element-wise ops, the norms and the optimizer step: fast path against reference, in one run.
+//!
+//! `cargo bench -p nexus-kernels --bench elementwise`
+
+use burn::tensor::{Device, Distribution, Tensor};
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use nexus_kernels::reference::{
+    adamw_step as adamw_step_reference, gelu_erf as gelu_erf_reference,
+    gelu_tanh as gelu_tanh_reference, layer_norm as layer_norm_reference,
+    rms_norm as rms_norm_reference, sum_squares as sum_squares_reference,
+    swiglu as swiglu_reference,
+};
+use nexus_kernels::{
+    AdamWStep, adamw_step, add_rms_norm, gelu_erf, gelu_tanh, layer_norm, rms_norm, sum_squares,
+    swiglu,
+};
+use std::hint::black_box;
+use std::time::Duration;
+
+/// Batch 8 of 256 tokens.
+const ROWS: [usize; 2] = [8, 256];
+
+fn device() -> Device {
+    Device::flex().autodiff()
+}
+
+fn random<const D: usize>(shape: [usize; D]) -> Tensor<D> {
+    Tensor::random(shape, Distribution::Normal(0.0, 1.0), &device())
+}
+
+/// Times `op` forward, without a graph, and forward with backward. The inputs in a graph are no leaves, as in a model.
+fn differentiable<const N: usize>(
+    c: &mut Criterion,
+    name: &str,
+    size: usize,
+    ops: &[(&str, &dyn Fn([Tensor<3>; N]) -> Tensor<3>)],
+) {
+    let mut group = c.benchmark_group(name);
+    let inputs: [Tensor<3>; N] = std::array::from_fn(|_| random([ROWS[0], ROWS[1], size]));
+    for (kind, op) in ops {
+        group.bench_function(format!("forward/{kind}"), |b| {
+            let inputs = inputs.clone().map(Tensor::inner);
+            b.iter(|| black_box(op(inputs.clone())));
+        });
+    }
+    let grad = random([ROWS[0], ROWS[1], size]);
+    for (kind, op) in ops {
+        group.bench_function(format!("forward_backward/{kind}"), |b| {
+            let prepare = || {
+                let inputs = inputs.clone().map(|x| x.require_grad() * 1.0);
+                (inputs, grad.clone())
+            };
+            let run = |(inputs, grad): ([Tensor<3>; N], Tensor<3>)| {
+                black_box((op(inputs) * grad).sum().backward())
+            };
+            b.iter_batched(prepare, run, BatchSize::LargeInput);
+        });
+    }
+    // What the loop above does besides the op.
+    group.bench_function("forward_backward/loop", |b| {
+        let prepare = || {
+            let inputs = inputs.clone().map(|x| x.require_grad() * 1.0);
+            (inputs, grad.clone())
+        };
+        let run = |(inputs, grad): ([Tensor<3>; N], Tensor<3>)| {
+            let [first, ..] = inputs.as_slice() else { unreachable!("N > 0") };
+            black_box((first.clone() * grad).sum().backward())
+        };
+        b.iter_batched(prepare, run, BatchSize::LargeInput);
+    });
+    group.finish();
+}
+
+fn activations(c: &mut Criterion) {
+    differentiable::<2>(
+        c,
+        "swiglu",
+        1376,
+        &[
+            ("fast", &|[gate, up]| swiglu(gate, up)),
+            ("reference", &|[gate, up]| swiglu_reference(gate, up)),
+        ],
+    );
+    let erf: [(&str, &dyn Fn([Tensor<3>; 1]) -> Tensor<3>); 2] =
+        [("fast", &|[x]| gelu_erf(x)), ("reference", &|[x]| gelu_erf_reference(x))];
+    differentiable::<1>(c, "gelu_erf", 1376, &erf);
+    let tanh: [(&str, &dyn Fn([Tensor<3>; 1]) -> Tensor<3>); 2] =
+        [("fast", &|[x]| gelu_tanh(x)), ("reference", &|[x]| gelu_tanh_reference(x))];
+    differentiable::<1>(c, "gelu_tanh", 1376, &tanh);
+}
+
+fn norms(c: &mut Criterion) {
+    const SIZE: usize = 512;
+    const EPS: f64 = 1e-6;
+    for (name, trained) in [("frozen", false), ("trained", true)] {
+        let parameter = || {
+            let parameter: Tensor<1> = random([SIZE]);
+            if trained { parameter.require_grad() } else { parameter.inner() }
+        };
+        let (weight, bias) = (&parameter(), &parameter());
+        differentiable::<1>(
+            c,
+            &format!("rms_norm_{name}"),
+            SIZE,
+            &[
+                ("fast", &|[x]| rms_norm(x, weight.clone(), EPS)),
+                ("reference", &|[x]| rms_norm_reference(x, weight.clone(), EPS)),
+            ],
+        );
+        differentiable::<1>(
+            c,
+            &format!("layer_norm_{name}"),
+            SIZE,
+            &[
+                ("fast", &|[x]| layer_norm(x, weight.clone(), bias.clone(), EPS)),
+                ("reference", &|[x]| layer_norm_reference(x, weight.clone(), bias.clone(), EPS)),
+            ],
+        );
+    }
+    let weight = &random([SIZE]).inner();
+    differentiable::<2>(
+        c,
+        "add_rms_norm",
+        SIZE,
+        &[
+            ("fast", &|[x, residual]| {
+                let (sum, y) = add_rms_norm(x, residual, weight.clone(), EPS);
+                drop(sum);
+                y
+            }),
+            ("separate", &|[x, residual]| rms_norm(x + residual, weight.clone(), EPS)),
+            ("reference", &|[x, residual]| rms_norm_reference(x + residual, weight.clone(), EPS)),
+        ],
+    );
+}
+
+fn optimizer(c: &mut Criterion) {
+    let mut group = c.benchmark_group("adamw_33M");
+    let step = AdamWStep {
+        lr: 3e-4,
+        beta1: 0.9,
+        beta2: 0.999,
+        eps: 1e-8,
+        weight_decay: 0.1,
+        bias_correction1: 0.1,
+        bias_correction2_sqrt: 0.03,
+        grad_scale: 0.5,
+    };
+    let shape = [33_000, 1000];
+    let random = || random(shape).inner();
+    let (grad, second) = (random(), random().abs());
+    type Op = fn(
+        Tensor<2>,
+        Tensor<2>,
+        Tensor<2>,
+        Tensor<2>,
+        AdamWStep,
+    ) -> (Tensor<2>, Tensor<2>, Tensor<2>);
+    let ops: [(&str, Op); 2] = [("fast", adamw_step), ("reference", adamw_step_reference)];
+    for (kind, op) in ops {
+        let mut state = Some((random(), random(), second.clone() * 1.0));
+        group.bench_function(kind, |b| {
+            b.iter(|| {
+                let (param, first, second) = state.take().expect("put back below");
+                state = Some(op(param, grad.clone(), first, second, step));
+            });
+        });
+    }
+    group.bench_function("sum_squares/fast", |b| b.iter(|| black_box(sum_squares(grad.clone()))));
+    group.bench_function("sum_squares/reference", |b| {
+        b.iter(|| black_box(sum_squares_reference(grad.clone())));
+    });
+    group.finish();
+}
+
+fn short() -> Criterion {
+    Criterion::default()
+        .sample_size(10)
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(1))
+}
+
+criterion_group! {
+    name = benches;
+    config = short();
+    targets = activations, norms, optimizer
+}
+criterion_main!(benches);

@@ -1,0 +1,272 @@
+//! What the passes share: strided views of tensors, products of tiles, scratch memory, moving rows.
+
+use super::AttentionConfig;
+use super::rows;
+use burn::tensor::{Bytes, DType};
+use burn_flex::{FlexTensor, Layout};
+use rayon::prelude::*;
+
+/// Queries in a tile.
+pub(super) const QUERIES: usize = 64;
+/// Keys in a block of a tile; a multiple of [`LANES`].
+pub(super) const KEYS: usize = 512;
+/// Tiles are padded to this many keys: one 512-bit vector.
+pub(super) const LANES: usize = 16;
+
+/// A float tensor `[B, T, heads*dim]` whose last dimension is contiguous.
+#[derive(Clone, Debug)]
+pub(super) struct Heads {
+    tensor: FlexTensor,
+    start: usize,
+    batch: isize,
+    row: isize,
+}
+
+impl Heads {
+    /// A view of `tensor`, or of a contiguous copy when its last dimension is strided.
+    pub(super) fn new(tensor: FlexTensor) -> Self {
+        let unit = |tensor: &FlexTensor| {
+            let (shape, strides) = (tensor.layout().shape(), tensor.layout().strides());
+            shape[2] <= 1 || strides[2] == 1
+        };
+        let tensor = if unit(&tensor) { tensor } else { tensor.to_contiguous() };
+        let layout = tensor.layout();
+        let (shape, strides) = (layout.shape(), layout.strides());
+        let (start, batch, row) = (layout.start_offset(), strides[0], strides[1]);
+        // Every element must lie in the storage: the passes read through raw pointers.
+        if shape.num_elements() > 0 {
+            let ends = [(shape[0], batch), (shape[1], row), (shape[2], 1)];
+            let reach = |sign: isize| -> isize {
+                ends.iter().map(|&(n, s)| ((n as isize - 1) * s * sign).max(0)).sum()
+            };
+            let length = tensor.storage::<f32>().len() as isize;
+            let start = start as isize;
+            assert!(start - reach(-1) >= 0 && start + reach(1) < length, "layout out of storage");
+        }
+        Self { tensor, start, batch, row }
+    }
+
+    /// `[B, T, heads*dim]`.
+    pub(super) fn dims(&self) -> [usize; 3] {
+        let shape = self.tensor.layout().shape();
+        [shape[0], shape[1], shape[2]]
+    }
+
+    /// Row `row` of batch entry `batch`, from column `column` on, and the distance of rows.
+    pub(super) fn at(&self, batch: usize, row: usize, column: usize) -> Strided {
+        let offset = self.start as isize
+            + batch as isize * self.batch
+            + row as isize * self.row
+            + column as isize;
+        let pointer = self.tensor.storage::<f32>().as_ptr().wrapping_offset(offset);
+        Strided { pointer, row: self.row }
+    }
+}
+
+/// Rows in memory: where the first begins and how far apart they are.
+#[derive(Clone, Copy)]
+pub(super) struct Strided {
+    pub(super) pointer: *const f32,
+    pub(super) row: isize,
+}
+
+/// Cosine and sine `[T, dim/2]`, contiguous.
+#[derive(Clone, Debug)]
+pub(super) struct Turn {
+    cos: FlexTensor,
+    sin: FlexTensor,
+}
+
+impl Turn {
+    pub(super) fn new(cos: FlexTensor, sin: FlexTensor) -> Self {
+        Self { cos: cos.to_contiguous(), sin: sin.to_contiguous() }
+    }
+
+    /// Cosine and sine of position `row`.
+    fn at(&self, row: usize, half: usize) -> (&[f32], &[f32]) {
+        let range = row * half..(row + 1) * half;
+        (&self.cos.storage::<f32>()[range.clone()], &self.sin.storage::<f32>()[range])
+    }
+}
+
+/// Writes `to.len() / dim` rows from `from`, first of them position `position`, rotated by `turn`.
+///
+/// # Safety
+/// `from` has as many rows of `dim` elements.
+pub(super) unsafe fn load(
+    from: Strided,
+    to: &mut [f32],
+    dim: usize,
+    turn: Option<&Turn>,
+    position: usize,
+) {
+    for (i, to) in to.chunks_exact_mut(dim).enumerate() {
+        // SAFETY: the caller promises that row `i` is there.
+        let from =
+            unsafe { std::slice::from_raw_parts(from.pointer.offset(i as isize * from.row), dim) };
+        match turn {
+            Some(turn) => {
+                let (cos, sin) = turn.at(position + i, dim / 2);
+                rows::rotate(from, to, cos, sin, 1.0);
+            }
+            None => to.copy_from_slice(from),
+        }
+    }
+}
+
+/// The reverse of [`load`] for gradients: rows of `from`, rotated back, written `stride` apart.
+///
+/// # Safety
+/// `to` is valid for writing as many rows of `dim` elements as `from` has, and nobody else accesses them.
+pub(super) unsafe fn store(
+    from: &[f32],
+    to: *mut f32,
+    stride: usize,
+    dim: usize,
+    turn: Option<&Turn>,
+    position: usize,
+) {
+    for (i, from) in from.chunks_exact(dim).enumerate() {
+        // SAFETY: the caller promises that row `i` may be written.
+        let to = unsafe { std::slice::from_raw_parts_mut(to.add(i * stride), dim) };
+        match turn {
+            Some(turn) => {
+                let (cos, sin) = turn.at(position + i, dim / 2);
+                rows::rotate(from, to, cos, sin, -1.0);
+            }
+            None => to.copy_from_slice(from),
+        }
+    }
+}
+
+/// An operand of a product: its first element, the distance of rows and of columns.
+#[derive(Clone, Copy)]
+pub(super) struct Matrix(pub(super) *const f32, pub(super) isize, pub(super) isize);
+
+impl Matrix {
+    /// Rows `stride` apart.
+    pub(super) fn rows(pointer: *const f32, stride: usize) -> Self {
+        Self(pointer, stride as isize, 1)
+    }
+
+    /// The transpose of rows `stride` apart.
+    pub(super) fn columns(pointer: *const f32, stride: usize) -> Self {
+        Self(pointer, 1, stride as isize)
+    }
+}
+
+/// `to [m, n] (+)= factor * left [m, k] right [k, n]`, the rows of `to` being `stride` apart.
+///
+/// # Safety
+/// All elements of `left` and `right` can be read, those of `to` written, and nobody else writes any of them.
+pub(super) unsafe fn product(
+    [m, n, k]: [usize; 3],
+    (to, stride): (*mut f32, usize),
+    add: bool,
+    left: Matrix,
+    right: Matrix,
+    factor: f32,
+) {
+    // SAFETY: the caller's promise is what `gemm` asks for.
+    unsafe {
+        gemm::gemm(
+            m,
+            n,
+            k,
+            to,
+            1,
+            stride as isize,
+            add,
+            left.0,
+            left.2,
+            left.1,
+            right.0,
+            right.2,
+            right.1,
+            1.0,
+            factor,
+            false,
+            false,
+            false,
+            gemm::Parallelism::None,
+        );
+    }
+}
+
+/// Memory for tiles that a thread keeps; begins at a cache line.
+#[derive(Default)]
+pub(super) struct Scratch(Vec<Line>);
+
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Line([f32; LANES]);
+
+impl Scratch {
+    /// `count` numbers of any value.
+    pub(super) fn take(&mut self, count: usize) -> &mut [f32] {
+        let lines = count.div_ceil(LANES);
+        if self.0.len() < lines {
+            self.0.resize(lines, Line([0.0; LANES]));
+        }
+        // SAFETY: a `Line` is 16 floats without padding, and at least `count / 16` of them are there.
+        unsafe { std::slice::from_raw_parts_mut(self.0.as_mut_ptr().cast(), count) }
+    }
+}
+
+/// The distance of rows in a transposed tile of `keys` columns: an odd number of cache lines, so that a column does not
+/// fall into few sets of the cache.
+pub(super) fn padded(keys: usize) -> usize {
+    (keys.div_ceil(LANES) | 1) * LANES
+}
+
+/// The blocks of keys that queries `rows` see, aligned to [`LANES`] at their beginning.
+pub(super) fn blocks(
+    config: &AttentionConfig,
+    first: usize,
+    last: usize,
+) -> impl Iterator<Item = (usize, usize)> {
+    let begin = config.visible(first).0 / LANES * LANES;
+    let end = config.visible(last).1;
+    (begin..end).step_by(KEYS).map(move |at| (at, end.min(at + KEYS)))
+}
+
+/// A pointer into an output that tasks share.
+#[derive(Clone, Copy)]
+pub(super) struct Shared(*mut f32);
+
+// SAFETY: every task writes other elements (its own batch entry and heads).
+unsafe impl Send for Shared {}
+// SAFETY: as for `Send`.
+unsafe impl Sync for Shared {}
+
+impl Shared {
+    pub(super) fn add(self, offset: usize) -> *mut f32 {
+        self.0.wrapping_add(offset)
+    }
+}
+
+/// An output that `fill` writes completely, without zeroing it first.
+///
+/// # Safety
+/// `fill` writes every one of the `count` elements.
+pub(super) unsafe fn filled(count: usize, fill: impl FnOnce(Shared)) -> Vec<f32> {
+    let mut values = Vec::with_capacity(count);
+    fill(Shared(values.as_mut_ptr()));
+    // SAFETY: the capacity is there, and the caller promises that all is written.
+    unsafe { values.set_len(count) };
+    values
+}
+
+/// The tensor of `values`.
+pub(super) fn tensor(values: Vec<f32>, dims: [usize; 3]) -> FlexTensor {
+    FlexTensor::new(Bytes::from_elems(values), Layout::contiguous(dims.into()), DType::F32)
+}
+
+/// Runs tasks `0..count` of `work` multiply-adds each, on all threads when that pays.
+pub(super) fn run(count: usize, work: usize, task: impl Fn(usize) + Send + Sync) {
+    if count * work < 1 << 19 {
+        (0..count).for_each(task);
+    } else {
+        (0..count).into_par_iter().with_max_len(1).for_each(task);
+    }
+}

@@ -1,0 +1,560 @@
+//! RMSNorm over the last dimension: `y = x r w`, `r = 1 / sqrt(mean(x^2) + eps)`.
+//!
+//! Zhang and Sennrich 2019, arXiv:1910.07467 (equation 4).
+//!
+//! ```text
+//! d x = r (dy w - x r^2 mean(dy w x))
+//! d w = sum over rows of dy x r
+//! ```
+//!
+//! `x` and one `r` per row are kept for the backward pass, which writes `d x` over the incoming gradient where nobody
+//! else holds that. `d w` is computed only if the weight is trained.
+
+use burn::tensor::Tensor;
+
+/// [`rms_norm`] from plain tensor operations.
+///
+/// # Shapes
+/// `x` and the result `[B, T, D]`, `weight` `[D]`.
+pub fn rms_norm_reference(x: Tensor<3>, weight: Tensor<1>, eps: f64) -> Tensor<3> {
+    let mean_square = x.clone().square().mean_dim(2);
+    x / (mean_square + eps).sqrt() * weight.unsqueeze()
+}
+
+/// RMSNorm over the last dimension.
+///
+/// # Shapes
+/// `x` and the result `[B, T, D]`, `weight` `[D]`.
+///
+/// # Panics
+/// If `D` differs.
+pub fn rms_norm(x: Tensor<3>, weight: Tensor<1>, eps: f64) -> Tensor<3> {
+    assert_eq!(x.dims()[2], weight.dims()[0], "rms_norm: x and weight differ in size");
+    #[cfg(feature = "flex")]
+    if crate::storage::on_flex(&x) && crate::storage::on_flex(&weight) {
+        return fast::rms_norm(x, weight, eps);
+    }
+    rms_norm_reference(x, weight, eps)
+}
+
+/// The sum of a residual connection and its RMSNorm: `(x + residual, rms_norm(x + residual))`.
+///
+/// One forward pass over memory; in the graph an addition and a norm, since a node of burn's has one output. The sum is
+/// written over `x` where nobody else holds that.
+///
+/// # Shapes
+/// `x`, `residual` and the results `[B, T, D]`, `weight` `[D]`.
+///
+/// # Panics
+/// If the shapes differ.
+pub fn add_rms_norm(
+    x: Tensor<3>,
+    residual: Tensor<3>,
+    weight: Tensor<1>,
+    eps: f64,
+) -> (Tensor<3>, Tensor<3>) {
+    assert_eq!(x.dims(), residual.dims(), "add_rms_norm: x and residual differ in shape");
+    assert_eq!(x.dims()[2], weight.dims()[0], "add_rms_norm: x and weight differ in size");
+    #[cfg(feature = "flex")]
+    if crate::storage::on_flex(&x)
+        && crate::storage::on_flex(&residual)
+        && crate::storage::on_flex(&weight)
+    {
+        return fast::add_rms_norm(x, residual, weight, eps);
+    }
+    let sum = x + residual;
+    (sum.clone(), rms_norm_reference(sum, weight, eps))
+}
+
+#[cfg(feature = "flex")]
+mod fast {
+    use crate::storage::{Target, dense, from_vec, pointer, rows};
+    use crate::vector::{
+        CHUNK, Kernel, Map, Shared, Sum, column_sums, in_chunks, map_serial, multiply_add,
+        sum_serial, vectorised,
+    };
+    use burn::backend::autodiff::NodeId;
+    use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
+    use burn::backend::autodiff::grads::Gradients;
+    use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+    use burn::backend::{
+        Autodiff, Backend, Dispatch, Flex, backend_extension, tensor::FloatTensor,
+    };
+    use burn::tensor::Tensor;
+    use burn_flex::FlexTensor;
+
+    pub(super) fn rms_norm(x: Tensor<3>, weight: Tensor<1>, eps: f64) -> Tensor<3> {
+        let y = Dispatch::rms_norm(x.into_dispatch(), weight.into_dispatch(), eps);
+        Tensor::from_dispatch(y)
+    }
+
+    pub(super) fn add_rms_norm(
+        x: Tensor<3>,
+        residual: Tensor<3>,
+        weight: Tensor<1>,
+        eps: f64,
+    ) -> (Tensor<3>, Tensor<3>) {
+        let (x, residual) = (x.into_dispatch(), residual.into_dispatch());
+        let (sum, y) = Dispatch::add_rms_norm(x, residual, weight.into_dispatch(), eps);
+        (Tensor::from_dispatch(sum), Tensor::from_dispatch(y))
+    }
+
+    #[backend_extension(Flex, Autodiff)]
+    trait RmsNormOps: Backend {
+        fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, eps: f64)
+        -> FloatTensor<Self>;
+        fn add_rms_norm(
+            x: FloatTensor<Self>,
+            residual: FloatTensor<Self>,
+            weight: FloatTensor<Self>,
+            eps: f64,
+        ) -> (FloatTensor<Self>, FloatTensor<Self>);
+    }
+
+    /// What a backend brings for [`RmsNormOps`].
+    trait RmsNormKernel: Backend {
+        /// The result and `r`, one per row.
+        fn forward(
+            x: FloatTensor<Self>,
+            weight: FloatTensor<Self>,
+            eps: f64,
+        ) -> (FloatTensor<Self>, FloatTensor<Self>);
+        /// The sum, the result and `r`.
+        fn forward_add(
+            x: FloatTensor<Self>,
+            residual: FloatTensor<Self>,
+            weight: FloatTensor<Self>,
+            eps: f64,
+        ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+        /// Gradients of `x` and, if `trained`, of the weight.
+        fn backward(
+            x: FloatTensor<Self>,
+            weight: FloatTensor<Self>,
+            r: FloatTensor<Self>,
+            grad: FloatTensor<Self>,
+            trained: bool,
+        ) -> (FloatTensor<Self>, Option<FloatTensor<Self>>);
+    }
+
+    impl RmsNormOps for Flex {
+        fn rms_norm(
+            x: FloatTensor<Self>,
+            weight: FloatTensor<Self>,
+            eps: f64,
+        ) -> FloatTensor<Self> {
+            Self::forward(x, weight, eps).0
+        }
+
+        fn add_rms_norm(
+            x: FloatTensor<Self>,
+            residual: FloatTensor<Self>,
+            weight: FloatTensor<Self>,
+            eps: f64,
+        ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+            let (sum, y, _) = Self::forward_add(x, residual, weight, eps);
+            (sum, y)
+        }
+    }
+
+    impl<B: RmsNormKernel, C: CheckpointStrategy> RmsNormOps for Autodiff<B, C> {
+        fn rms_norm(
+            x: FloatTensor<Self>,
+            weight: FloatTensor<Self>,
+            eps: f64,
+        ) -> FloatTensor<Self> {
+            let result = B::forward(x.primitive().clone(), weight.primitive().clone(), eps);
+            record::<B, C>(x, weight, result)
+        }
+
+        fn add_rms_norm(
+            x: FloatTensor<Self>,
+            residual: FloatTensor<Self>,
+            weight: FloatTensor<Self>,
+            eps: f64,
+        ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+            let nodes = [x.node(), residual.node()];
+            let (x, residual) = (x.into_primitive(), residual.into_primitive());
+            let (sum, y, r) = B::forward_add(x, residual, weight.primitive().clone(), eps);
+            let sum = Backward::<B, 2>::prepare::<C>(Add, nodes).compute_bound().stateless(sum);
+            (sum.clone(), record::<B, C>(sum, weight, (y, r)))
+        }
+    }
+
+    /// Enters the norm of `x`, which is computed already, into the graph.
+    fn record<B: RmsNormKernel, C: CheckpointStrategy>(
+        x: FloatTensor<Autodiff<B, C>>,
+        weight: FloatTensor<Autodiff<B, C>>,
+        (y, r): (FloatTensor<B>, FloatTensor<B>),
+    ) -> FloatTensor<Autodiff<B, C>> {
+        let nodes = [x.node(), weight.node()];
+        match Backward::<B, 2>::prepare::<C>(RmsNorm, nodes).compute_bound().stateful() {
+            OpsKind::Tracked(mut prep) => {
+                let state = ([prep.checkpoint(&x), prep.checkpoint(&weight)], r);
+                prep.finish(state, y)
+            }
+            OpsKind::UnTracked(prep) => prep.finish(y),
+        }
+    }
+
+    #[derive(Debug)]
+    struct Add;
+
+    impl<B: Backend> Backward<B, 2> for Add {
+        type State = ();
+
+        fn backward(self, ops: Ops<(), 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+            let grad = grads.consume::<B>(&ops.node);
+            for parent in ops.parents.into_iter().flatten() {
+                grads.register::<B>(parent.id, grad.clone());
+            }
+        }
+    }
+
+    #[derive(Debug)]
+    struct RmsNorm;
+
+    impl<B: RmsNormKernel> Backward<B, 2> for RmsNorm {
+        type State = ([NodeId; 2], FloatTensor<B>);
+
+        fn backward(
+            self,
+            ops: Ops<Self::State, 2>,
+            grads: &mut Gradients,
+            checkpointer: &mut Checkpointer,
+        ) {
+            let (ids, r) = ops.state;
+            let [x, weight] = ids.map(|id| checkpointer.retrieve_node_output(id));
+            let grad = grads.consume::<B>(&ops.node);
+            let [x_parent, weight_parent] = ops.parents;
+            let (d_x, d_weight) = B::backward(x, weight, r, grad, weight_parent.is_some());
+            if let Some(parent) = x_parent {
+                grads.register::<B>(parent.id, d_x);
+            }
+            if let (Some(parent), Some(d_weight)) = (weight_parent, d_weight) {
+                grads.register::<B>(parent.id, d_weight);
+            }
+        }
+    }
+
+    impl RmsNormKernel for Flex {
+        fn forward(x: FlexTensor, weight: FlexTensor, eps: f64) -> (FlexTensor, FlexTensor) {
+            let (mut x, weight) = (dense(x), dense(weight));
+            let (count, size) = rows(&x);
+            let (x_at, y) = Target::over(&mut x);
+            let r = Target::new(count);
+            let at = Shared((x_at, pointer(&weight), y.write, r.write));
+            in_chunks(count, rows_per_chunk(size), |part| {
+                let (x, weight, y, r) = at.get();
+                let (start, offset) = (part.start, part.start * size);
+                // SAFETY: the part is within `0..count`, of rows of `size` elements.
+                let (x, y, r) = unsafe { (x.add(offset), y.add(offset), r.add(start)) };
+                vectorised(Rows { add: None, x, weight, y, r, count: part.len(), size, eps });
+            });
+            // SAFETY: every row and every `r` has been written.
+            unsafe { (y.finish_over(x), r.finish([count])) }
+        }
+
+        fn forward_add(
+            x: FlexTensor,
+            residual: FlexTensor,
+            weight: FlexTensor,
+            eps: f64,
+        ) -> (FlexTensor, FlexTensor, FlexTensor) {
+            let (mut x, residual, weight) = (dense(x), dense(residual), dense(weight));
+            let (count, size) = rows(&x);
+            let shape = x.layout().shape().clone();
+            let (x_at, sum) = Target::over(&mut x);
+            let (y, r) = (Target::new(count * size), Target::new(count));
+            let pointers =
+                (x_at, pointer(&residual), pointer(&weight), sum.write, y.write, r.write);
+            let at = Shared(pointers);
+            in_chunks(count, rows_per_chunk(size), |part| {
+                let (x, residual, weight, sum, y, r) = at.get();
+                let (start, offset) = (part.start, part.start * size);
+                // SAFETY: the part is within `0..count`, of rows of `size` elements.
+                let (x, residual) = unsafe { (x.add(offset), residual.add(offset)) };
+                // SAFETY: as above.
+                let (sum, y, r) = unsafe { (sum.add(offset), y.add(offset), r.add(start)) };
+                let add = Some((x, residual, sum));
+                let (x, count) = (sum.cast_const(), part.len());
+                vectorised(Rows { add, x, weight, y, r, count, size, eps });
+            });
+            // SAFETY: every row and every `r` has been written.
+            unsafe { (sum.finish_over(x), y.finish(shape), r.finish([count])) }
+        }
+
+        fn backward(
+            x: FlexTensor,
+            weight: FlexTensor,
+            r: FlexTensor,
+            grad: FlexTensor,
+            trained: bool,
+        ) -> (FlexTensor, Option<FlexTensor>) {
+            let (x, weight, mut grad) = (dense(x), dense(weight), dense(grad));
+            let (count, size) = rows(&x);
+            let chunk = rows_per_chunk(size);
+            let mut partial =
+                if trained { vec![0.0f32; count.div_ceil(chunk) * size] } else { Vec::new() };
+            let (grad_at, d_x) = Target::over(&mut grad);
+            let partial_at = trained.then(|| partial.as_mut_ptr());
+            let pointers =
+                (pointer(&x), pointer(&weight), pointer(&r), grad_at, d_x.write, partial_at);
+            let at = Shared(pointers);
+            in_chunks(count, chunk, |part| {
+                let (x, weight, r, grad, d_x, partial) = at.get();
+                let (start, offset) = (part.start, part.start * size);
+                // SAFETY: the part is within `0..count`, of rows of `size` elements.
+                let (x, r, grad) = unsafe { (x.add(offset), r.add(start), grad.add(offset)) };
+                // SAFETY: as above.
+                let d_x = unsafe { d_x.add(offset) };
+                // SAFETY: `partial` has a row of `size` elements for each chunk.
+                let d_weight = partial.map(|p| unsafe { p.add(start / chunk * size) });
+                let count = part.len();
+                vectorised(RowGradients { x, weight, r, grad, d_x, d_weight, count, size });
+            });
+            let d_weight = trained.then(|| from_vec(column_sums(&partial, size), [size]));
+            // SAFETY: every row has been written.
+            (unsafe { d_x.finish_over(grad) }, d_weight)
+        }
+    }
+
+    /// Rows of one parallel task; depends on the size alone, so that the order of sums does.
+    fn rows_per_chunk(size: usize) -> usize {
+        (CHUNK / size.max(1)).max(1)
+    }
+
+    /// Forward pass over rows.
+    struct Rows {
+        /// `x`, `residual` and `sum`, if `x` of the norm is yet to be computed as a sum.
+        add: Option<(*const f32, *const f32, *mut f32)>,
+        x: *const f32,
+        weight: *const f32,
+        y: *mut f32,
+        r: *mut f32,
+        count: usize,
+        size: usize,
+        eps: f64,
+    }
+
+    impl Kernel for Rows {
+        #[inline(always)]
+        fn run<const FUSED: bool>(self) {
+            let n = self.size;
+            for row in 0..self.count {
+                // SAFETY: all pointers are to the first of `count` rows of `size` elements (`r`: of 1, `weight`: one
+                // row in all), and what is written is this task's alone; `y` is `x` or elsewhere.
+                unsafe {
+                    if let Some((x, residual, sum)) = self.add {
+                        let input = [x.add(row * n), residual.add(row * n)];
+                        map_serial::<_, 2, 1, FUSED>(&Plus, input, [sum.add(row * n)], n);
+                    }
+                    let x = self.x.add(row * n);
+                    let [squares] = sum_serial::<_, 1, 1, FUSED>(&Square, [x], n);
+                    let r = 1.0 / (squares / n as f32 + self.eps as f32).sqrt();
+                    *self.r.add(row) = r;
+                    let y = [self.y.add(row * n)];
+                    map_serial::<_, 2, 1, FUSED>(&Normalise { r }, [x, self.weight], y, n);
+                }
+            }
+        }
+    }
+
+    /// Backward pass over rows.
+    struct RowGradients {
+        x: *const f32,
+        weight: *const f32,
+        r: *const f32,
+        grad: *const f32,
+        d_x: *mut f32,
+        /// One row, to which is added.
+        d_weight: Option<*mut f32>,
+        count: usize,
+        size: usize,
+    }
+
+    impl Kernel for RowGradients {
+        #[inline(always)]
+        fn run<const FUSED: bool>(self) {
+            let n = self.size;
+            for row in 0..self.count {
+                // SAFETY: all pointers are to the first of `count` rows of `size` elements (`r`: of 1, `weight` and
+                // `d_weight`: one row in all), and what is written is this task's alone; `d_x` is `grad` or elsewhere.
+                unsafe {
+                    let (x, grad) = (self.x.add(row * n), self.grad.add(row * n));
+                    let r = *self.r.add(row);
+                    if let Some(d_weight) = self.d_weight {
+                        let input = [d_weight.cast_const(), grad, x];
+                        map_serial::<_, 3, 1, FUSED>(&AddProduct { r }, input, [d_weight], n);
+                    }
+                    let input = [x, self.weight, grad];
+                    let [dot] = sum_serial::<_, 3, 1, FUSED>(&Product, input, n);
+                    let along = dot * r * r / n as f32;
+                    let op = InputGradient { r, along };
+                    map_serial::<_, 3, 1, FUSED>(&op, input, [self.d_x.add(row * n)], n);
+                }
+            }
+        }
+    }
+
+    struct Plus;
+
+    impl Map<2, 1> for Plus {
+        #[inline(always)]
+        fn map<const FUSED: bool>(&self, [a, b]: [f32; 2]) -> [f32; 1] {
+            [a + b]
+        }
+    }
+
+    struct Square;
+
+    impl Sum<1, 1> for Square {
+        #[inline(always)]
+        fn add<const FUSED: bool>(&self, [x]: [f32; 1], [sum]: [f32; 1]) -> [f32; 1] {
+            [multiply_add::<FUSED>(x, x, sum)]
+        }
+    }
+
+    struct Product;
+
+    impl Sum<3, 1> for Product {
+        #[inline(always)]
+        fn add<const FUSED: bool>(&self, [a, b, c]: [f32; 3], [sum]: [f32; 1]) -> [f32; 1] {
+            [multiply_add::<FUSED>(a, b * c, sum)]
+        }
+    }
+
+    struct Normalise {
+        r: f32,
+    }
+
+    impl Map<2, 1> for Normalise {
+        #[inline(always)]
+        fn map<const FUSED: bool>(&self, [x, weight]: [f32; 2]) -> [f32; 1] {
+            [x * self.r * weight]
+        }
+    }
+
+    /// Of the weight's gradient so far, the gradient and `x`.
+    struct AddProduct {
+        r: f32,
+    }
+
+    impl Map<3, 1> for AddProduct {
+        #[inline(always)]
+        fn map<const FUSED: bool>(&self, [sum, grad, x]: [f32; 3]) -> [f32; 1] {
+            [multiply_add::<FUSED>(grad, x * self.r, sum)]
+        }
+    }
+
+    /// Of `x`, the weight and the gradient.
+    struct InputGradient {
+        r: f32,
+        along: f32,
+    }
+
+    impl Map<3, 1> for InputGradient {
+        #[inline(always)]
+        fn map<const FUSED: bool>(&self, [x, weight, grad]: [f32; 3]) -> [f32; 1] {
+            [self.r * multiply_add::<FUSED>(-self.along, x, grad * weight)]
+        }
+    }
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use super::*;
+    use crate::testing::{
+        assert_close, assert_same_bits, finite_difference, gradient, tensor, values, weighted_sum,
+    };
+
+    const EPS: f64 = 1e-6;
+
+    type Op = fn(Tensor<3>, Tensor<1>, f64) -> Tensor<3>;
+
+    /// The result and both gradients.
+    fn run(op: Op, shape: [usize; 3], scale: f32) -> Vec<Vec<f32>> {
+        let x = tensor(shape, scale, 1).require_grad();
+        let weight = (tensor([shape[2]], 0.5, 2) + 1.0).detach().require_grad();
+        let y = op(x.clone(), weight.clone(), EPS);
+        let grads = weighted_sum(y.clone()).backward();
+        vec![values(y), gradient(&x, &grads), gradient(&weight, &grads)]
+    }
+
+    #[test]
+    fn agrees_with_the_reference() {
+        for size in [1, 7, 512, 1376] {
+            for scale in [1e-3, 1.0, 100.0] {
+                let fast = run(rms_norm, [3, 37, size], scale);
+                let reference = run(rms_norm_reference, [3, 37, size], scale);
+                assert_close(&fast[0], &reference[0], 1e-6);
+                // With one element a row, d x is what rounding leaves of a difference of equal numbers.
+                if size > 1 {
+                    assert_close(&fast[1], &reference[1], 3e-6);
+                }
+                assert_close(&fast[2], &reference[2], 3e-6);
+            }
+        }
+    }
+
+    #[test]
+    fn gradient_agrees_with_finite_differences() {
+        let weight = tensor([5], 1.0, 2);
+        finite_difference([1, 2, 5], |x| rms_norm(x, weight.clone(), EPS));
+        let x = tensor([1, 1, 5], 1.0, 3);
+        finite_difference([1, 1, 5], |weight| rms_norm(x.clone(), weight.reshape([5]), EPS));
+    }
+
+    #[test]
+    fn bits_do_not_depend_on_threads() {
+        assert_same_bits(|| run(rms_norm, [4, 50, 512], 3.0));
+    }
+
+    #[test]
+    fn frozen_weight_has_no_gradient() {
+        let x = tensor([2, 3, 7], 1.0, 1).require_grad();
+        let weight = tensor([7], 1.0, 2);
+        let grads = weighted_sum(rms_norm(x.clone(), weight.clone(), EPS)).backward();
+        let reference = rms_norm_reference(x.clone(), weight.clone(), EPS);
+        let reference = weighted_sum(reference).backward();
+        assert_close(&gradient(&x, &grads), &gradient(&x, &reference), 1e-6);
+        assert!(weight.grad(&grads).is_none());
+    }
+
+    #[test]
+    fn frozen_input_is_left_as_it_was() {
+        let x = tensor([2, 3, 7], 1.0, 1);
+        let before = values(x.clone());
+        let weight = tensor([7], 1.0, 2).require_grad();
+        let grads = weighted_sum(rms_norm(x.clone(), weight.clone(), EPS)).backward();
+        let reference = rms_norm_reference(x.clone(), weight.clone(), EPS);
+        let reference = weighted_sum(reference).backward();
+        assert_close(&gradient(&weight, &grads), &gradient(&weight, &reference), 1e-6);
+        assert_eq!(values(x), before);
+    }
+
+    #[test]
+    fn sum_and_norm_agree_with_an_addition_and_a_norm() {
+        let run = |fused: bool| {
+            let x = tensor([2, 37, 512], 1.0, 1).require_grad();
+            let residual = tensor([2, 37, 512], 1.0, 2).require_grad();
+            let weight = tensor([512], 1.0, 3).require_grad();
+            // Not leaves, so that buffers are free to be reused.
+            let (a, b) = (x.clone() * 2.0, residual.clone() * 3.0);
+            let (sum, y) = if fused {
+                add_rms_norm(a, b, weight.clone(), EPS)
+            } else {
+                let sum = a + b;
+                (sum.clone(), rms_norm_reference(sum, weight.clone(), EPS))
+            };
+            let grads = weighted_sum(y.clone() + sum.clone() * 0.3).backward();
+            let of = [gradient(&x, &grads), gradient(&residual, &grads), gradient(&weight, &grads)];
+            ([values(sum), values(y)], of)
+        };
+        let (fused, reference) = (run(true), run(false));
+        assert_eq!(fused.0[0], reference.0[0]);
+        assert_close(&fused.0[1], &reference.0[1], 1e-6);
+        for (fused, reference) in fused.1.iter().zip(&reference.1) {
+            assert_close(fused, reference, 3e-6);
+        }
+    }
+}
