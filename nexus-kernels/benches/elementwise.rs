@@ -20,6 +20,9 @@ use std::time::Duration;
 /// Batch 8 of 256 tokens.
 const ROWS: [usize; 2] = [8, 256];
 
+/// An op of `N` tensors, and its name.
+type Named<'a, const N: usize> = (&'a str, &'a dyn Fn([Tensor<3>; N]) -> Tensor<3>);
+
 fn device() -> Device {
     Device::flex().autodiff()
 }
@@ -29,12 +32,7 @@ fn random<const D: usize>(shape: [usize; D]) -> Tensor<D> {
 }
 
 /// Times `op` forward, without a graph, and forward with backward. The inputs in a graph are no leaves, as in a model.
-fn differentiable<const N: usize>(
-    c: &mut Criterion,
-    name: &str,
-    size: usize,
-    ops: &[(&str, &dyn Fn([Tensor<3>; N]) -> Tensor<3>)],
-) {
+fn differentiable<const N: usize>(c: &mut Criterion, name: &str, size: usize, ops: &[Named<N>]) {
     let mut group = c.benchmark_group(name);
     let inputs: [Tensor<3>; N] = std::array::from_fn(|_| random([ROWS[0], ROWS[1], size]));
     for (kind, op) in ops {
@@ -81,10 +79,10 @@ fn activations(c: &mut Criterion) {
             ("reference", &|[gate, up]| swiglu_reference(gate, up)),
         ],
     );
-    let erf: [(&str, &dyn Fn([Tensor<3>; 1]) -> Tensor<3>); 2] =
+    let erf: [Named<1>; 2] =
         [("fast", &|[x]| gelu_erf(x)), ("reference", &|[x]| gelu_erf_reference(x))];
     differentiable::<1>(c, "gelu_erf", 1376, &erf);
-    let tanh: [(&str, &dyn Fn([Tensor<3>; 1]) -> Tensor<3>); 2] =
+    let tanh: [Named<1>; 2] =
         [("fast", &|[x]| gelu_tanh(x)), ("reference", &|[x]| gelu_tanh_reference(x))];
     differentiable::<1>(c, "gelu_tanh", 1376, &tanh);
 }
@@ -149,13 +147,8 @@ fn optimizer(c: &mut Criterion) {
     let shape = [33_000, 1000];
     let random = || random(shape).inner();
     let (grad, second) = (random(), random().abs());
-    type Op = fn(
-        Tensor<2>,
-        Tensor<2>,
-        Tensor<2>,
-        Tensor<2>,
-        AdamWStep,
-    ) -> (Tensor<2>, Tensor<2>, Tensor<2>);
+    type Matrix = Tensor<2>;
+    type Op = fn(Matrix, Matrix, Matrix, Matrix, AdamWStep) -> (Matrix, Matrix, Matrix);
     let ops: [(&str, Op); 2] = [("fast", adamw_step), ("reference", adamw_step_reference)];
     for (kind, op) in ops {
         let mut state = Some((random(), random(), second.clone() * 1.0));

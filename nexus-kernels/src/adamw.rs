@@ -9,6 +9,10 @@
 //! ```
 //!
 //! The fast path rounds exactly where the composed operations do, so both give the same bits.
+//!
+//! Floor, 33 M elements on two cores of 20 GB/s: 28 B an element, 23 ms; the sum of squares 4 B, 3.3 ms. Measured with
+//! both cores shared with other jobs: 83 to 92 ms in place, 4 times the floor (reference 680 to 940 ms); sum of squares
+//! 20 ms, 6 times the floor (reference 106 to 176 ms), though from the cache it takes 0.14 ns an element on one core.
 
 use burn::tensor::Tensor;
 
@@ -241,13 +245,8 @@ mod tests {
         [tensor(1.0, 1), tensor(0.1, 2), tensor(0.1, 3), tensor(0.01, 4).abs()]
     }
 
-    type Op = fn(
-        Tensor<2>,
-        Tensor<2>,
-        Tensor<2>,
-        Tensor<2>,
-        AdamWStep,
-    ) -> (Tensor<2>, Tensor<2>, Tensor<2>);
+    type Matrix = Tensor<2>;
+    type Op = fn(Matrix, Matrix, Matrix, Matrix, AdamWStep) -> (Matrix, Matrix, Matrix);
 
     fn run(op: Op, [param, grad, first, second]: [Tensor<2>; 4], step: AdamWStep) -> [Vec<f32>; 3] {
         let (param, first, second) = op(param, grad, first, second, step);

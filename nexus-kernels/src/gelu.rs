@@ -9,6 +9,11 @@
 //!
 //! `Phi` and `phi` are the normal distribution and its density, `s` the logistic sigmoid: `(1 + tanh u) / 2 = s(2 u)`.
 //! The exact form uses `y = max(x, 0) - |x| Q(|x|)` with the upper tail `Q`, which loses nothing for negative x.
+//!
+//! Floor, [2048, 1376] on two cores of 20 GB/s: 8 B an element forward, 0.6 ms; 12 B backward, 0.8 ms; the arithmetic
+//! takes 0.55 ns an element on one core, 0.8 ms on two. Measured with both cores shared with other jobs: forward 2.5
+//! (erf) and 2.1 ms (tanh), 3 times the floor (references 33 and 113 ms); forward and backward 6.7 ms with the page
+//! faults of the result (references 78 and 250 ms).
 
 use burn::tensor::{Tensor, activation};
 

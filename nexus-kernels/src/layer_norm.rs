@@ -9,6 +9,10 @@
 //!
 //! `x` and `mean` and `r` of each row are kept for the backward pass, which writes `d x` over the incoming gradient where
 //! nobody else holds that. `d w` and `d b` are computed only if one of them is trained.
+//!
+//! Floor, [2048, 512] on two cores of 20 GB/s: 8 B an element forward, 0.2 ms; 12 B backward, 0.3 ms. Measured with both
+//! cores shared with other jobs: forward 0.8 ms, 4 times the floor (reference 2.0 ms); forward and backward, frozen,
+//! 2.8 ms with the page faults of the result (reference 10 ms).
 
 use burn::tensor::Tensor;
 
@@ -205,7 +209,7 @@ mod fast {
             let length = if trained { 2 * count.div_ceil(chunk) * size } else { 0 };
             let mut partial = vec![0.0f32; length];
             let (grad_at, d_x) = Target::over(&mut grad);
-            let partial_at = trained.then(|| partial.as_mut_ptr());
+            let partial_at = trained.then_some(partial.as_mut_ptr());
             let pointers =
                 (pointer(&x), pointer(&weight), pointer(&moments), grad_at, d_x.write, partial_at);
             let at = Shared(pointers);

@@ -9,6 +9,11 @@
 //!
 //! Only `gate` and `up` are kept for the backward pass, which writes both gradients in one pass, over the gate and over
 //! the incoming gradient where nobody else holds those.
+//!
+//! Floor, [2048, 1376] on two cores of 20 GB/s: 12 B an element forward, 0.8 ms; 20 B backward, 1.4 ms; the arithmetic
+//! takes 0.5 ns an element on one core, less than its memory. Measured with both cores shared with other jobs: forward
+//! 2.4 ms, 3 times the floor (reference 23 ms); forward and backward 11 ms with the page faults of the result
+//! (reference 80 ms).
 
 use burn::tensor::{Tensor, activation};
 

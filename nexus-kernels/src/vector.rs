@@ -31,33 +31,67 @@ pub(crate) trait Kernel {
     fn run<const FUSED: bool>(self);
 }
 
-/// Runs `kernel` in the version for this CPU.
-pub(crate) fn vectorised(kernel: impl Kernel) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,fma")]
-        fn avx512(kernel: impl Kernel) {
-            kernel.run::<true>();
-        }
-        #[target_feature(enable = "avx2,fma")]
-        fn avx2(kernel: impl Kernel) {
-            kernel.run::<true>();
-        }
-        if is_x86_feature_detected!("avx512f")
-            && is_x86_feature_detected!("avx512dq")
-            && is_x86_feature_detected!("avx512bw")
-            && is_x86_feature_detected!("avx512vl")
-        {
-            // SAFETY: the CPU has these features; every one with AVX-512 has FMA.
-            return unsafe { avx512(kernel) };
-        }
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            // SAFETY: the CPU has these features.
-            return unsafe { avx2(kernel) };
+/// The versions of a kernel.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Version {
+    Avx512,
+    Avx2,
+    Baseline,
+}
+
+impl Version {
+    /// Whether this CPU (and its system) runs it.
+    fn is_available(self) -> bool {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Version::Avx512 => {
+                is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512dq")
+                    && is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512vl")
+                    && is_x86_feature_detected!("fma")
+            }
+            #[cfg(target_arch = "x86_64")]
+            Version::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            #[cfg(not(target_arch = "x86_64"))]
+            Version::Avx512 | Version::Avx2 => false,
+            Version::Baseline => true,
         }
     }
-    const FUSED: bool = cfg!(any(target_arch = "aarch64", target_feature = "fma"));
-    kernel.run::<FUSED>();
+
+    /// Runs `kernel` in this version.
+    ///
+    /// # Safety
+    /// The version is available.
+    unsafe fn run(self, kernel: impl Kernel) {
+        #[cfg(target_arch = "x86_64")]
+        {
+            #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,fma")]
+            fn avx512(kernel: impl Kernel) {
+                kernel.run::<true>();
+            }
+            #[target_feature(enable = "avx2,fma")]
+            fn avx2(kernel: impl Kernel) {
+                kernel.run::<true>();
+            }
+            match self {
+                // SAFETY: the caller promises that the CPU has these features.
+                Version::Avx512 => return unsafe { avx512(kernel) },
+                // SAFETY: as above.
+                Version::Avx2 => return unsafe { avx2(kernel) },
+                Version::Baseline => {}
+            }
+        }
+        const FUSED: bool = cfg!(any(target_arch = "aarch64", target_feature = "fma"));
+        kernel.run::<FUSED>();
+    }
+}
+
+/// Runs `kernel` in the fastest version that this CPU has.
+pub(crate) fn vectorised(kernel: impl Kernel) {
+    let version = [Version::Avx512, Version::Avx2].into_iter().find(|v| v.is_available());
+    // SAFETY: an available version, or the one that always is.
+    unsafe { version.unwrap_or(Version::Baseline).run(kernel) };
 }
 
 /// Applies `op` to `n` elements, in parallel.
@@ -266,8 +300,8 @@ pub(crate) fn multiply_add<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
 #[inline(always)]
 fn polynomial<const FUSED: bool, const N: usize>(x: f32, coefficients: [f32; N]) -> f32 {
     let mut y = coefficients[0];
-    for k in 1..N {
-        y = multiply_add::<FUSED>(y, x, coefficients[k]);
+    for &c in &coefficients[1..] {
+        y = multiply_add::<FUSED>(y, x, c);
     }
     y
 }
@@ -326,8 +360,8 @@ pub(crate) fn normal_tail<const FUSED: bool>(x: f32) -> (f32, f32) {
         -0.084_666_28,
         0.072_500_214,
         0.017_690_167,
-        0.055_468_203,
-        0.091_125_016,
+        0.055_468_2,
+        0.091_125_02,
         0.101_177_7,
         0.111_959_68,
         0.111_689_36,
@@ -351,6 +385,63 @@ mod tests {
             (f64::from(f(x)) / y - 1.0).abs()
         };
         (0..n).map(relative).fold(0.0, f64::max)
+    }
+
+    struct SumOfSigmoids<'a> {
+        x: &'a [f32],
+        y: &'a mut [f32],
+        sum: &'a mut f32,
+    }
+
+    struct Sigmoid;
+
+    impl Map<1, 1> for Sigmoid {
+        #[inline(always)]
+        fn map<const FUSED: bool>(&self, [x]: [f32; 1]) -> [f32; 1] {
+            [sigmoids::<FUSED>(x).0]
+        }
+    }
+
+    impl Sum<1, 1> for Sigmoid {
+        #[inline(always)]
+        fn add<const FUSED: bool>(&self, [x]: [f32; 1], [sum]: [f32; 1]) -> [f32; 1] {
+            [sum + sigmoids::<FUSED>(x).0]
+        }
+    }
+
+    impl Kernel for SumOfSigmoids<'_> {
+        #[inline(always)]
+        fn run<const FUSED: bool>(self) {
+            let x = [self.x.as_ptr()];
+            // SAFETY: `x` and `y` have the same length.
+            let [sum] = unsafe {
+                map_serial::<_, 1, 1, FUSED>(&Sigmoid, x, [self.y.as_mut_ptr()], self.x.len());
+                sum_serial::<_, 1, 1, FUSED>(&Sigmoid, x, self.x.len())
+            };
+            *self.sum = sum;
+        }
+    }
+
+    #[test]
+    fn versions_agree() {
+        for n in [0, 1, 63, 64, 65, 1000] {
+            let x = crate::testing::random(n, 20.0, 1);
+            let run = |version: Version| {
+                let (mut y, mut sum) = (vec![0.0; n], 0.0);
+                // SAFETY: only available versions are asked for.
+                unsafe { version.run(SumOfSigmoids { x: &x, y: &mut y, sum: &mut sum }) };
+                y.push(sum);
+                y
+            };
+            let baseline = run(Version::Baseline);
+            let versions = [Version::Avx512, Version::Avx2];
+            for version in versions.into_iter().filter(|v| v.is_available()) {
+                crate::testing::assert_close(&run(version), &baseline, 5e-7);
+            }
+            if versions.iter().all(|v| v.is_available()) {
+                assert_eq!(run(Version::Avx512), run(Version::Avx2));
+            }
+        }
     }
 
     #[test]
