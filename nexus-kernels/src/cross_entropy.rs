@@ -3,6 +3,11 @@
 //!
 //! For a row `h` with logits `z = h W` and target `t`:
 //! `loss = log sum exp z - z_t`, `dz = softmax(z) - one_hot(t)`, `dh = dz W^T`, `dW = h^T dz`.
+//!
+//! Floor at N 2048, D 512, V 8192: 4 N D V = 34 GFLOP with a frozen weight, 51 with a tracked one: 95 and 143 ms at the
+//! 360 GFLOP/s of both cores. Measured beside other jobs that left the same matrix products 120 to 160 GFLOP/s (so that
+//! they alone take 215 to 290 and 320 to 430 ms): 229 (the plain ops: 398) and 357 (548) ms. The pass over the rows is
+//! 3 % of it.
 
 use crate::linear::WeightLayout;
 use burn::tensor::Tensor;
@@ -86,6 +91,8 @@ mod fast {
 
     /// Logits held at a time: 2^22 f32 are 16 MiB.
     const CHUNK: usize = 1 << 22;
+    /// With fewer rows the products cost more packing than arithmetic (measured: 64 rows at half the rate of 128).
+    const MIN_ROWS: usize = 128;
 
     thread_local! {
         /// The logits of a chunk; kept, because fresh memory costs page faults.
@@ -240,7 +247,7 @@ mod fast {
         let stored = flex::dims(&weight);
         let (hidden, weight) = (flex::matrix(&hidden), in_out(&weight, layout));
         let (count, width, vocabulary) = (hidden.rows, hidden.cols, weight.cols);
-        let chunk = (CHUNK / vocabulary).max(1);
+        let chunk = (CHUNK / vocabulary).max(MIN_ROWS);
         let gradient_wanted = hidden_tracked || weight_tracked;
 
         // Taken, not borrowed: while it waits, this thread may run another task that comes here.

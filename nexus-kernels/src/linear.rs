@@ -3,6 +3,9 @@
 //! Gradients: `dx = dy W^T`, `dW = x^T dy`, `dbias = sum of the rows of dy`; one that nobody asks for is not computed.
 //! Compared with the plain ops there is no separate pass that adds the bias (the rows of the output begin as the bias
 //! and the product accumulates onto them) and no buffer is zeroed before it is overwritten.
+//!
+//! Floor at N 2048, 512 x 1376 with everything tracked: 8.7 GFLOP, 24 ms at the 360 GFLOP/s of both cores. Measured
+//! beside other jobs that left the same matrix products 120 to 160 GFLOP/s (54 to 72 ms): 58 ms (the plain ops: 57).
 
 use burn::tensor::Tensor;
 

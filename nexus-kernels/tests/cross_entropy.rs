@@ -105,9 +105,8 @@ fn agrees_over_several_chunks() {
 fn gradients_are_finite_differences() {
     let mut case = case(3, 4, 5, WeightLayout::InOut, 1.0);
     let (_, gradients) = case.run([true; 2], By::Fast);
-    for which in 0..2 {
-        let gradient = gradients[which].clone().unwrap();
-        for (i, gradient) in gradient.into_iter().enumerate() {
+    for (which, gradient) in gradients.into_iter().enumerate() {
+        for (i, gradient) in gradient.unwrap().into_iter().enumerate() {
             let mut loss = |step: f32| {
                 case.parts[which].as_mut().unwrap()[i] += step;
                 let value = agreement::loss(&case.run([false; 2], By::Fast).0);

@@ -84,7 +84,7 @@ fn low_rank_gradients_are_finite_differences() {
     let (_, gradients) = low_rank(&parts, &shapes, [true; 6], true);
     for (which, gradient) in gradients.iter().enumerate() {
         let gradient = gradient.as_ref().unwrap();
-        for i in 0..gradient.len() {
+        for (i, &gradient) in gradient.iter().enumerate() {
             let loss = |step: f32| {
                 let mut parts = parts.clone();
                 parts[which].as_mut().unwrap()[i] += step;
@@ -94,9 +94,8 @@ fn low_rank_gradients_are_finite_differences() {
             let numeric = (loss(1e-2) - loss(-1e-2)) / 2e-2;
             // f32 values of order 1 over a step of 1e-2.
             assert!(
-                (numeric - f64::from(gradient[i])).abs() < 1e-3,
-                "{which} {i}: {numeric} {}",
-                gradient[i]
+                (numeric - f64::from(gradient)).abs() < 1e-3,
+                "{which} {i}: {numeric} {gradient}"
             );
         }
     }

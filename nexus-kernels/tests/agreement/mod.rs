@@ -4,13 +4,13 @@
 use burn::tensor::{Device, Tensor};
 
 /// Largest difference between a fast path and its reference, relative to the largest value.
-pub const TOLERANCE: f32 = 1e-5;
+pub(crate) const TOLERANCE: f32 = 1e-5;
 
 /// A result and the gradients of its arguments.
-pub type Gradients = (Vec<f32>, Vec<Option<Vec<f32>>>);
+pub(crate) type Gradients = (Vec<f32>, Vec<Option<Vec<f32>>>);
 
 /// Uniform numbers in `[-size, size]`.
-pub fn numbers(count: usize, seed: u64, size: f32) -> Vec<f32> {
+pub(crate) fn numbers(count: usize, seed: u64, size: f32) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     (0..count)
         .map(|_| {
@@ -23,7 +23,7 @@ pub fn numbers(count: usize, seed: u64, size: f32) -> Vec<f32> {
 }
 
 /// Evaluates `f` on the tensors, and the gradients of [`loss`] by the tracked ones.
-pub fn run<const N: usize>(
+pub(crate) fn run<const N: usize>(
     parts: &[Option<Vec<f32>>; N],
     shapes: &[[usize; 2]; N],
     tracked: [bool; N],
@@ -59,12 +59,12 @@ fn weights(count: usize) -> Vec<f32> {
 }
 
 /// A fixed linear function of the result, whose gradient has no symmetry.
-pub fn loss(values: &[f32]) -> f64 {
+pub(crate) fn loss(values: &[f32]) -> f64 {
     values.iter().zip(weights(values.len())).map(|(&y, w)| f64::from(y) * f64::from(w)).sum()
 }
 
 /// Largest difference, relative to the largest value.
-pub fn difference(a: &[f32], b: &[f32]) -> f32 {
+pub(crate) fn difference(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
     let largest = b.iter().fold(f32::MIN_POSITIVE, |m, x| m.max(x.abs()));
     let distance =
@@ -73,7 +73,7 @@ pub fn difference(a: &[f32], b: &[f32]) -> f32 {
 }
 
 /// Values and gradients agree within [`TOLERANCE`].
-pub fn assert_close(fast: &Gradients, slow: &Gradients, what: &str) {
+pub(crate) fn assert_close(fast: &Gradients, slow: &Gradients, what: &str) {
     assert!(
         difference(&fast.0, &slow.0) < TOLERANCE,
         "{what}: values by {}",
@@ -95,6 +95,6 @@ pub fn assert_close(fast: &Gradients, slow: &Gradients, what: &str) {
 }
 
 /// Runs on a pool of `threads` threads.
-pub fn on_threads<T: Send>(threads: usize, f: impl FnOnce() -> T + Send) -> T {
+pub(crate) fn on_threads<T: Send>(threads: usize, f: impl FnOnce() -> T + Send) -> T {
     rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(f)
 }
