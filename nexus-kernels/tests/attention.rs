@@ -1,7 +1,8 @@
 //! The fast path of attention against the reference: values, gradients, reproducibility.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use nexus_kernels::{AttentionConfig, attention, attention_fused, attention_reference};
+use nexus_kernels::reference::attention as attention_reference;
+use nexus_kernels::{AttentionConfig, attention, attention_fused};
 
 /// Largest difference allowed, relative to the largest element (or to [`FLOOR`], for gradients that are rounding only:
 /// a query that sees one key has none).

@@ -45,6 +45,13 @@ pub(crate) fn step_gradient(
             "step {step} has no trained token; encode the data again, dropping such records"
         )));
     }
+    let vocabulary = model.config().vocab_size;
+    if let Some(id) = examples.iter().flat_map(|e| &e.ids).find(|&&id| id as usize >= vocabulary) {
+        return Err(Error::Refused(format!(
+            "step {step}: token id {id} is outside the model's vocabulary of {vocabulary}; \
+             was the data encoded with another tokenizer?"
+        )));
+    }
     let mut sum = SumGradients { taken: None, gradients: HashMap::new() };
     let mut loss = 0.0;
     for (micro, examples) in examples.chunks(batch_size).enumerate() {

@@ -49,6 +49,15 @@ fn a_step_without_trained_tokens_is_an_error() {
 }
 
 #[test]
+fn ids_outside_the_vocabulary_are_refused() {
+    let examples = vec![Example { ids: vec![1, 61], labels: vec![1, 61] }];
+    let train = TrainData { train: &examples, valid: None, pad_id: 0 };
+    let config = TrainConfig { max_steps: Some(1), ..TrainConfig::default() };
+    let error = Sft::new(config).train(full(), &train, &mut ()).unwrap_err().to_string();
+    assert!(error.contains("token id 61"), "{error}");
+}
+
+#[test]
 fn a_frozen_model_and_missing_folders_are_refused_before_the_first_step() {
     use burn::module::Module;
     let examples = examples(4);

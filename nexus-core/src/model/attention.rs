@@ -9,7 +9,7 @@ use super::source::{Init, ParameterSource};
 use crate::Result;
 use burn::module::Module;
 use burn::tensor::Tensor;
-use nexus_kernels::{AttentionConfig, attention};
+use nexus_kernels::{AttentionConfig, attention, attention_fused};
 
 /// Multi-head attention (Vaswani et al. 2017, arXiv:1706.03762, section 3.2), with K <= H key/value heads
 /// (grouped queries; Ainslie et al. 2023, arXiv:2305.13245).
@@ -87,10 +87,16 @@ impl Attention {
     ) -> Tensor<3> {
         let (heads, kv_heads, dim) = (self.heads, self.kv_heads, self.head_dim);
         let config = AttentionConfig::new(heads, kv_heads, dim).with_window(window);
-        let [query, key, value] = self.project(x, pass);
         let mixed = match cache {
-            None => attention(query, key, value, rotary.cloned(), config),
+            None => match &self.inputs.fused {
+                Some(fused) => attention_fused(fused.forward(x, pass), rotary.cloned(), config),
+                None => {
+                    let [query, key, value] = self.project(x, pass);
+                    attention(query, key, value, rotary.cloned(), config)
+                }
+            },
             Some(cache) => {
+                let [query, key, value] = self.project(x, pass);
                 // Keys are cached rotated, so each is rotated once.
                 let (query, key) = match rotary {
                     Some(rotary) => (rotate(query, heads, rotary), rotate(key, kv_heads, rotary)),
