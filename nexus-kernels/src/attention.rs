@@ -14,7 +14,19 @@
 //! a task is one (batch entry, key head) and goes through its tiles in order, so results do not depend on the number of
 //! threads; a block of keys is long (512), so a short sequence needs no rescaling of partial sums.
 //!
-//! MEASURED
+//! The floor: 2 products of T(T+1)/2 x dim forward and 5 backward, each multiply-add 2 FLOPs, at 180 GFLOP/s a core; bytes
+//! (inputs and outputs once) matter less. Criterion's mean of 10 samples, H = 8, dim = 64, rotary, on two shared cores with
+//! other jobs running (load 3.5), so upper bounds; (x) is over the floor of one core:
+//!
+//! ```text
+//!                           forward: fast, reference    with backward: fast, reference
+//! B 8, T 256   1 thread     10.1 ms (3.4 x)     68 ms    47 ms (4.5 x)      148 ms
+//!              2 threads     7.7 ms             75 ms    40 ms              231 ms
+//! B 1, T 2048  1 thread     39.5 ms (1.7 x)       -     159 ms (1.9 x)        -
+//!              2 threads    40.5 ms            415 ms   158 ms             1157 ms
+//! ```
+//!
+//! What is lost: the tile on the diagonal is computed whole (18 % at T = 256), fresh memory for the gradients, copies.
 
 mod reference;
 
