@@ -155,7 +155,7 @@ pub fn attention(
 /// [`attention`] of whole sequences (`offset == 0`) whose queries, keys and values are side by side in one tensor, the
 /// output of a fused projection.
 ///
-/// On the fast path the gradient is written into one tensor too; the backward passes of three `narrow`s would write six.
+/// On the fast path the gradient is written into one tensor too.
 ///
 /// # Shapes
 /// `inputs`: `[B, T, (H + 2K)*head_dim]`; `rotary`: as [`attention`]; result `[B, T, H*head_dim]`.
