@@ -24,7 +24,7 @@ struct Args {
     #[arg(long, value_name = "DIR", default_value = "runs/specialist")]
     out: PathBuf,
     /// Optimizer steps; fewer make a quicker and weaker specialist
-    #[arg(long, value_name = "N", default_value_t = 330)]
+    #[arg(long, value_name = "N", default_value_t = 160)]
     max_steps: usize,
     /// Print the report as one JSON object
     #[arg(long)]
@@ -46,7 +46,7 @@ fn specialist(args: &Args) -> Result<(), Failure> {
     let tokenizer = Tokenizer::load(&base)?;
     tokenizer.check_vocabulary(model.config().vocab_size)?;
     let config = RunConfig {
-        lora: LoraConfig { rank: 16, alpha: 32.0, ..LoraConfig::default() },
+        lora: LoraConfig { rank: 16, alpha: 32.0, dropout: 0.1, ..LoraConfig::default() },
         train: TrainConfig {
             max_steps: Some(args.max_steps),
             batch_size: 16,
