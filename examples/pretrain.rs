@@ -18,7 +18,7 @@ use std::sync::Arc;
 /// Trains a decoder from scratch on text.
 ///
 /// Example:
-///   cargo run --release --example pretrain -- --config examples/assets/pretrain.toml
+///   cargo run --release --example pretrain -- --config examples/assets/pretrain.toml \
 ///     --train a.jsonl --train b.txt --valid held_out.jsonl --out runs/base
 #[derive(Parser)]
 #[command(verbatim_doc_comment)]

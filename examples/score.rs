@@ -32,6 +32,9 @@ struct Args {
     /// Also print the logits of every position under "logits", as a list per position: large
     #[arg(long)]
     logits: bool,
+    /// Changes nothing: the output is JSON lines in any case
+    #[arg(long = "json")]
+    _json: bool,
     #[command(flatten)]
     device: DeviceArgs,
 }

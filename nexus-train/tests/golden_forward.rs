@@ -5,7 +5,8 @@ mod case;
 use case::{Case, MODELS, device, distance, logits};
 use nexus_core::adapter::{load_adapter, merge_and_unload, save_adapter, set_adapter_state};
 use nexus_core::model::AdapterState;
-use nexus_core::weights::StoredDtype;
+use nexus_core::weights::{OwnedTensor, StoredDtype, TensorFile, write_tensors};
+use std::collections::BTreeMap;
 
 /// f32 on both sides: what remains is the order of summation, measured at up to 1e-5 on logits of size 10.
 const LOGITS: f32 = 1e-4;
@@ -119,4 +120,26 @@ fn a_saved_adapter_has_pefts_keys_and_values() {
             assert_eq!(ours[key], *value, "{name}/{adapter}: {key}");
         }
     }
+}
+
+#[test]
+fn older_gpt2_files_without_prefix_and_with_buffers_load() {
+    let mut case = Case::open("gpt2");
+    let (expected, _) = case.expect.read_f32("logits").unwrap();
+    let source = case.folder.join("model");
+    let mut file = TensorFile::open(&source.join("model.safetensors")).unwrap();
+    let names: Vec<String> = file.names().map(str::to_string).collect();
+    let mut tensors = BTreeMap::new();
+    for name in names {
+        let (values, shape) = file.read_f32(&name).unwrap();
+        let bare = name.strip_prefix("transformer.").unwrap().to_string();
+        tensors.insert(bare, OwnedTensor::f32(&values, &shape));
+    }
+    // The causal mask that older versions stored as if it were a parameter.
+    tensors.insert("h.0.attn.bias".into(), OwnedTensor::f32(&[1.0; 4], &[1, 1, 2, 2]));
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::copy(source.join("config.json"), folder.path().join("config.json")).unwrap();
+    write_tensors(&folder.path().join("model.safetensors"), &tensors).unwrap();
+    let model = nexus_core::weights::load(folder.path(), &device()).unwrap();
+    assert!(distance(&logits(&model, case.ids(&device())), &expected) < LOGITS);
 }
