@@ -9,7 +9,9 @@ use nexus_core::report::{RunReport, SCHEMA_VERSION, comparison_table};
 use nexus_core::stage::{Evaluator, TrainData, Trainer};
 use nexus_core::weights::{StoredDtype, save};
 use nexus_eval::ExamplePerplexity;
-use nexus_examples::{DeviceArgs, Failure, ModelArgs, TrainArgs, run, training_file};
+use nexus_examples::{
+    DeviceArgs, Failure, ModelArgs, TrainArgs, run, training_file, with_template,
+};
 use nexus_train::{JsonlLog, Method, ProgressBar, Sft, last_checkpoint};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -35,6 +37,9 @@ struct Args {
     /// Where the adapter or model, the checkpoints and the report go
     #[arg(long, value_name = "DIR", default_value = "runs/finetune")]
     out: PathBuf,
+    /// Chat template of conversations: chatml, or a Jinja file [default: the model's own]
+    #[arg(long, value_name = "TEMPLATE")]
+    template: Option<String>,
     /// Go on from the last checkpoint in --out
     #[arg(long)]
     resume: bool,
@@ -56,7 +61,10 @@ fn finetune(args: &Args) -> Result<(), Failure> {
     let config = args.settings.run_config()?;
     let checkpoint = checkpoint(args)?;
     let device = args.device.open()?;
-    let (model, tokenizer) = args.model.load(&device)?;
+    let (model, mut tokenizer) = args.model.load(&device)?;
+    if let Some(template) = &args.template {
+        tokenizer = with_template(tokenizer, Some(template), &mut Vec::new())?;
+    }
     if model.adapter().is_some() {
         return Err("--adapter starts from a trained adapter; merge it into the model first".into());
     }

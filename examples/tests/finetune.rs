@@ -138,6 +138,25 @@ fn it_writes_an_adapter_a_report_and_a_log() {
 }
 
 #[test]
+fn conversations_need_a_template_and_train_with_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("model");
+    fs::create_dir(&model).unwrap();
+    random_model(&model);
+    let turn =
+        |role: &str, text: &str| format!("{{\"role\": \"{role}\", \"content\": \"{text}\"}}");
+    let chat =
+        format!("{{\"messages\": [{}, {}]}}", turn("user", "a cat?"), turn("assistant", "sat"));
+    let data = lines(folder.path(), "chat.jsonl", &[&chat, &chat]);
+    let out = folder.path().join("out");
+    let (model, out) = (model.to_str().unwrap(), out.to_str().unwrap());
+    let args = ["--model", model, "--train", &data, "--out", out, "--max-steps", "2"];
+    assert!(program("finetune", &args, "").error().contains("chat_template.jinja"));
+    program("finetune", &[&args[..], &["--template", "chatml"]].concat(), "").ok();
+    assert!(Path::new(out).join("chat_template.jinja").is_file());
+}
+
+#[test]
 fn wrong_input_is_one_clear_error() {
     let folder = tempfile::tempdir().unwrap();
     let model = folder.path().join("model");
