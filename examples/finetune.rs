@@ -19,7 +19,7 @@ use std::process::ExitCode;
 /// Fine-tunes a model folder on a data file, in full or with LoRA, and reports what it gained.
 ///
 /// Example:
-///   cargo run --release --example finetune -- --model examples/assets/base \
+///   cargo run --release --example finetune -- --model examples/assets/decoder \
 ///     --train examples/assets/security/train.jsonl --valid examples/assets/security/valid.jsonl \
 ///     --learning-rate 2e-3 --max-steps 60 --out runs/finetune
 #[derive(Parser)]

@@ -41,7 +41,7 @@ fn main() -> ExitCode {
 fn specialist(args: &Args) -> Result<(), Failure> {
     let device = args.device.open()?;
     let assets = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets");
-    let base = assets.join("base");
+    let base = assets.join("decoder");
     let model = nexus_core::weights::load(&base, &device)?;
     let tokenizer = Tokenizer::load(&base)?;
     tokenizer.check_vocabulary(model.config().vocab_size)?;
@@ -80,14 +80,14 @@ fn specialist(args: &Args) -> Result<(), Failure> {
     let after = measure(&trained.model)?;
 
     std::fs::create_dir_all(&args.out)?;
-    save_adapter(&trained.model, "examples/assets/base", &args.out)?;
+    save_adapter(&trained.model, "examples/assets/decoder", &args.out)?;
     let report = RunReport {
         schema_version: SCHEMA_VERSION,
         title: "Security specialist".into(),
         nexus_version: env!("CARGO_PKG_VERSION").into(),
         device: args.device.name().into(),
         threads: rayon::current_num_threads(),
-        base_model: "examples/assets/base".into(),
+        base_model: "examples/assets/decoder".into(),
         data,
         config: serde_json::to_value(&config)?,
         train: Some(trained.report),
@@ -102,7 +102,7 @@ fn specialist(args: &Args) -> Result<(), Failure> {
     println!("\n{}", comparison_table(&report.before, &report.after));
     let out = args.out.display();
     println!("Adapter and report are in {out}. Ask the specialist:\n");
-    println!("  cargo run --release --example generate -- --model examples/assets/base \\");
+    println!("  cargo run --release --example generate -- --model examples/assets/decoder \\");
     println!("    --adapter {out} --prompt 'Question: Which port does HTTPS use?' --stop '\\n'");
     Ok(())
 }
