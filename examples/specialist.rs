@@ -103,6 +103,8 @@ fn specialist(args: &Args) -> Result<(), Failure> {
     let out = args.out.display();
     println!("Adapter and report are in {out}. Ask the specialist:\n");
     println!("  cargo run --release --example generate -- --model examples/assets/decoder \\");
-    println!("    --adapter {out} --prompt 'Question: Which port does HTTPS use?' --stop '\\n'");
+    println!(
+        "    --adapter {out} --prompt $'Question: Which port does HTTPS use?\\nAnswer:' --stop '\\n'"
+    );
     Ok(())
 }
