@@ -44,6 +44,13 @@ impl ProgressBar {
 
 impl Observer for ProgressBar {
     fn on_start(&mut self, start: &RunStart) -> Result<()> {
+        // Style first: whatever comes after it draws the bar.
+        let template = "{bar:24} {pos}/{len} {msg} left {eta}";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            self.bar.set_style(style.progress_chars("=> "));
+        }
+        self.bar.set_length(start.max_steps as u64);
+        self.bar.set_position(start.first_step as u64);
         let share = 100.0 * start.trainable_parameters as f64 / start.parameters.max(1) as f64;
         self.line(format!(
             "training {} of {} parameters ({share:.2} %) on {} examples, {} steps{}",
@@ -56,13 +63,7 @@ impl Observer for ProgressBar {
                 step => format!(", going on after step {step}"),
             }
         ));
-        self.bar.set_length(start.max_steps as u64);
-        self.bar.set_position(start.first_step as u64);
         self.bar.reset_eta();
-        let template = "{bar:24} {pos}/{len} {msg} left {eta}";
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            self.bar.set_style(style.progress_chars("=> "));
-        }
         Ok(())
     }
 
