@@ -73,10 +73,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         .map(|i| {
             let start = i % (batches * rows) * columns;
             let ids = &ids[start..start + columns];
-            Example {
-                ids: ids.iter().map(|&id| id as u32).collect(),
-                labels: ids.iter().map(|&id| id as i32).collect(),
-            }
+            Example::new(
+                ids.iter().map(|&id| id as u32).collect(),
+                ids.iter().map(|&id| id as i32).collect(),
+            )
         })
         .collect();
     let config = TrainConfig {

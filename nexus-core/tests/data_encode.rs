@@ -56,7 +56,7 @@ fn eos_is_trained_although_it_pads() {
     assert_eq!(encoded.tokens, example.ids.len());
     assert_eq!(encoded.trained_tokens, example.ids.len() - 1);
     // Padded with the same token, the padding has no label and the end keeps its own.
-    let short = Example { ids: vec![5, END], labels: vec![5, END as i32] };
+    let short = Example::new(vec![5, END], vec![5, END as i32]);
     let batch = collate(&[short, example.clone()], tokenizer.pad());
     assert_eq!(batch.labels[1], END as i32);
     assert!(batch.labels[2..batch.columns].iter().all(|&l| l == IGNORED));
@@ -229,7 +229,7 @@ fn an_end_token_is_required() {
 
 #[test]
 fn sources_and_empty_batches() {
-    let examples = vec![Example { ids: vec![1, 2], labels: vec![1, 2] }];
+    let examples = vec![Example::new(vec![1, 2], vec![1, 2])];
     assert_eq!((ExampleSource::len(&examples), examples.length(0), examples.length(1)), (1, 2, 0));
     assert_eq!(ExampleSource::get(&examples, 0).unwrap(), examples[0]);
     assert!(ExampleSource::get(&examples, 1).is_err());
@@ -276,7 +276,7 @@ proptest! {
         let examples: Vec<Example> = lengths
             .iter()
             .enumerate()
-            .map(|(i, &n)| Example { ids: vec![i as u32; n], labels: vec![-100; n] })
+            .map(|(i, &n)| Example::new(vec![i as u32; n], vec![-100; n]))
             .collect();
         let packed = pack_wrapped(&examples, length);
         for piece in packed.iter().rev().skip(1) {

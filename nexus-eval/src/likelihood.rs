@@ -65,10 +65,8 @@ pub(crate) fn device_of(model: &Decoder) -> Result<Device> {
 /// A row of which only `targets` are predicted.
 pub(crate) fn row(context: &[u32], targets: &[u32]) -> Example {
     let labels = std::iter::repeat_n(IGNORED, context.len());
-    Example {
-        ids: [context, targets].concat(),
-        labels: labels.chain(targets.iter().map(|&id| id as i32)).collect(),
-    }
+    let labels = labels.chain(targets.iter().map(|&id| id as i32)).collect();
+    Example::new([context, targets].concat(), labels)
 }
 
 /// `log p(token)` of each labelled token of each row, in the order of the rows.

@@ -72,9 +72,9 @@ fn losses_are_those_of_transformers() {
         let (labels, _) = tensors.read_i64("labels").unwrap();
         let rows = ids.chunks(shape[1]).zip(labels.chunks(shape[1]));
         let examples: Vec<Example> = rows
-            .map(|(ids, labels)| Example {
-                ids: ids.iter().map(|&id| id as u32).collect(),
-                labels: labels.iter().map(|&label| label as i32).collect(),
+            .map(|(ids, labels)| {
+                let ids = ids.iter().map(|&id| id as u32).collect();
+                Example::new(ids, labels.iter().map(|&label| label as i32).collect())
             })
             .collect();
         let report = ExamplePerplexity::new(examples.clone(), 2).unwrap().evaluate(&model).unwrap();
@@ -178,7 +178,7 @@ fn what_cannot_be_measured_is_an_error() {
     assert!(Perplexity::new(some(), 1, options(8, 0)).is_err());
     assert!(Perplexity::new(vec![], 1, options(8, 1)).is_err());
     assert!(Perplexity::new(vec![Document::from_ids(vec![])], 1, options(8, 1)).is_err());
-    assert!(ExamplePerplexity::new(vec![Example { ids: vec![1], labels: vec![1] }], 1).is_err());
+    assert!(ExamplePerplexity::new(vec![Example::new(vec![1], vec![1])], 1).is_err());
     let outside = Perplexity::new(vec![Document::from_ids(vec![64])], 1, options(8, 1)).unwrap();
     let error = outside.evaluate(&model).unwrap_err().to_string();
     assert!(error.contains("64"), "{error}");

@@ -40,7 +40,7 @@ fn a_diverging_run_names_step_and_tensor_and_keeps_the_last_good_checkpoint() {
 
 #[test]
 fn a_step_without_trained_tokens_is_an_error() {
-    let example = Example { ids: vec![1, 2, 3], labels: vec![IGNORED; 3] };
+    let example = Example::new(vec![1, 2, 3], vec![IGNORED; 3]);
     let examples = vec![example];
     let train = TrainData { train: &examples, valid: None, pad_id: 0 };
     let config = TrainConfig { max_steps: Some(1), ..TrainConfig::default() };
@@ -50,7 +50,7 @@ fn a_step_without_trained_tokens_is_an_error() {
 
 #[test]
 fn ids_outside_the_vocabulary_are_refused() {
-    let examples = vec![Example { ids: vec![1, 61], labels: vec![1, 61] }];
+    let examples = vec![Example::new(vec![1, 61], vec![1, 61])];
     let train = TrainData { train: &examples, valid: None, pad_id: 0 };
     let config = TrainConfig { max_steps: Some(1), ..TrainConfig::default() };
     let error = Sft::new(config).train(full(), &train, &mut ()).unwrap_err().to_string();

@@ -148,9 +148,9 @@ impl Observer for Trace {
 fn ten_steps(model: Decoder, case: &mut Case) -> Trace {
     let ([rows, columns], ids, labels) = case.batch();
     let examples: Vec<Example> = (0..rows)
-        .map(|row| Example {
-            ids: ids[row * columns..][..columns].iter().map(|&id| id as u32).collect(),
-            labels: labels[row * columns..][..columns].to_vec(),
+        .map(|row| {
+            let ids = ids[row * columns..][..columns].iter().map(|&id| id as u32);
+            Example::new(ids.collect(), labels[row * columns..][..columns].to_vec())
         })
         .collect();
     let adamw = &case.json["adamw"];

@@ -27,7 +27,7 @@ fn write(name: &str, config: &AdapterConfig, folder: &Path) {
     let ([rows, columns], ids, _) = case.batch();
     let examples: Vec<Example> = ids
         .chunks(columns)
-        .map(|row| Example { ids: row.iter().map(|&id| id as u32).collect(), labels: row.to_vec() })
+        .map(|row| Example::new(row.iter().map(|&id| id as u32).collect(), row.to_vec()))
         .collect();
     let model = attach(case.load(&device()), config, 11).unwrap();
     let train = TrainConfig {

@@ -48,7 +48,7 @@ impl ExampleSource for Vec<Example> {
 }
 
 /// Token ids and labels of some examples, padded at the right to the longest.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
     /// B, the number of examples.
     pub rows: usize,

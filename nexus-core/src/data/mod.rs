@@ -24,6 +24,6 @@ pub use batch::{Batch, ExampleSource, collate, epoch_order};
 pub use chat::{CHATML, ChatTemplate, Message, Segment};
 pub use decode_stream::DecodeStream;
 pub use encode::{EncodeOptions, Encoded, LossMask, Overflow, encode_records};
-pub use example::{Example, IGNORED, pack_wrapped};
+pub use example::{Example, IGNORED, Target, pack_wrapped};
 pub use record::{Located, Record, read_json_lines, read_jsonl, read_records, read_text};
 pub use tokenizer::Tokenizer;

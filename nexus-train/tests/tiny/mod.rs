@@ -52,7 +52,8 @@ pub fn examples(count: usize) -> Vec<Example> {
             let length = 4 + next(20) as usize;
             let ids: Vec<u32> = (0..length).map(|_| next(61) as u32).collect();
             let label = |(i, &id): (usize, &u32)| if i < length / 3 { IGNORED } else { id as i32 };
-            Example { labels: ids.iter().enumerate().map(label).collect(), ids }
+            let labels = ids.iter().enumerate().map(label).collect();
+            Example::new(ids, labels)
         })
         .collect()
 }
