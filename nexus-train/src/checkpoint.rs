@@ -4,9 +4,9 @@ use crate::adamw::{AdamW, Moments};
 use crate::config::TrainPlan;
 use crate::state::TrainerState;
 use burn::tensor::{Device, Tensor, TensorData};
-use nexus_core::adapter::{load_adapter, save_adapter, unload};
+use nexus_core::adapter::{load_adapter, save_adapter, train_alike, unload};
 use nexus_core::data::Tokenizer;
-use nexus_core::model::Decoder;
+use nexus_core::model::Model;
 use nexus_core::weights::{
     self, AtomicFolder, OwnedTensor, StoredDtype, TensorFile, read_bounded, write_file,
 };
@@ -50,8 +50,8 @@ struct FileEntry {
 }
 
 /// What [`save`] writes besides the plan.
-pub(crate) struct Snapshot<'a> {
-    pub(crate) model: &'a Decoder,
+pub(crate) struct Snapshot<'a, M> {
+    pub(crate) model: &'a M,
     pub(crate) optimizer: &'a AdamW,
     pub(crate) state: &'a TrainerState,
     pub(crate) tokenizer: Option<&'a Tokenizer>,
@@ -88,7 +88,11 @@ fn steps(out: &Path) -> Result<Vec<usize>> {
 }
 
 /// Writes the checkpoint of the snapshot's step: into a hidden folder, synced, with a manifest, then renamed.
-pub(crate) fn save(out: &Path, plan: &TrainPlan, snapshot: &Snapshot<'_>) -> Result<PathBuf> {
+pub(crate) fn save<M: Model>(
+    out: &Path,
+    plan: &TrainPlan,
+    snapshot: &Snapshot<'_, M>,
+) -> Result<PathBuf> {
     let step = snapshot.state.global_step;
     let target = folder(out, step);
     let writing = AtomicFolder::create(&target)?;
@@ -141,15 +145,15 @@ pub(crate) fn rotate(out: &Path, limit: usize, best: Option<usize>) -> Result<()
 }
 
 /// Reads a checkpoint's model into the shape of `model` (its base, when the checkpoint holds an adapter).
-pub(crate) fn load_model(checkpoint: &Path, model: Decoder, device: &Device) -> Result<Decoder> {
+pub(crate) fn load_model<M: Model>(checkpoint: &Path, model: M, device: &Device) -> Result<M> {
     match model.adapter() {
         Some(_) => load_adapter(unload(model), checkpoint),
         None => {
-            let loaded = weights::load(checkpoint, device)?;
-            if loaded.config() != model.config() {
+            let loaded: M = weights::load(checkpoint, device)?;
+            if loaded.spec().config != model.spec().config {
                 return Err(Error::format(checkpoint, "holds a model of another shape"));
             }
-            Ok(loaded)
+            Ok(train_alike(loaded, &model))
         }
     }
 }

@@ -27,6 +27,7 @@ mod adamw;
 mod checkpoint;
 mod config;
 mod jsonl;
+mod objective;
 mod progress;
 mod progress_bar;
 mod run;
@@ -38,6 +39,9 @@ mod trainer;
 pub use checkpoint::last_checkpoint;
 pub use config::{TrainConfig, TrainPlan};
 pub use jsonl::JsonlLog;
+pub use objective::{
+    CausalLm, MaskedLm, Objective, Seq2Seq, SequenceClassification, TokenClassification,
+};
 pub use progress_bar::ProgressBar;
 pub use run::{LoraConfig, Method, Precision, RunConfig};
 pub use schedule::{Schedule, ScheduleKind};

@@ -3,7 +3,7 @@
 use crate::checkpoint;
 use crate::config::{TrainConfig, TrainPlan};
 use crate::state::TrainerState;
-use nexus_core::model::Decoder;
+use nexus_core::model::Model;
 use nexus_core::observe::{Evaluation, StepStats};
 use nexus_core::report::TrainReport;
 use nexus_core::weights::parameters;
@@ -84,10 +84,12 @@ impl Progress {
         }
     }
 
-    pub(crate) fn count_parameters(&mut self, model: &Decoder) {
+    pub(crate) fn count_parameters(&mut self, model: &impl Model) {
         self.body_parameters = parameters(model)
             .iter()
-            .filter(|parameter| !matches!(parameter.path.as_str(), "embedding" | "positions"))
+            .filter(|parameter| {
+                !matches!(parameter.path.as_str(), "embedding.weight" | "positions.weight")
+            })
             .map(|parameter| parameter.shape.iter().product::<usize>())
             .sum();
     }

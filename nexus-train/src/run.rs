@@ -1,9 +1,9 @@
 //! The settings of a fine-tuning run as a file, and the model made ready for it.
 
 use crate::config::TrainConfig;
-use nexus_core::adapter::{AdapterConfig, Modules, attach, train_all};
+use nexus_core::adapter::{AdapterConfig, Modules, attach, train_all, train_head};
 use nexus_core::data::{EncodeOptions, LossMask};
-use nexus_core::model::Decoder;
+use nexus_core::model::{Decoder, Model};
 use nexus_core::weights::read_bounded;
 use nexus_core::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use std::path::Path;
 ///
 /// | field | default | range |
 /// |---|---|---|
-/// | `method` | `lora` | `full`, `lora` |
+/// | `method` | `lora` | `full`, `lora`, `head` |
 /// | `max_length` | the model's, at most 1024 | >= 2 tokens |
 /// | `mask` | by the record's shape | `all`, `completion`, `assistant` |
 /// | `precision` | `f32` | `f32` |
@@ -42,6 +42,8 @@ pub struct RunConfig {
 pub enum Method {
     /// Every parameter.
     Full,
+    /// The head only: whatever stands on top of the last block.
+    Head,
     /// Low-rank adapters beside a frozen model.
     #[default]
     Lora,
@@ -119,9 +121,10 @@ impl RunConfig {
     ///
     /// # Errors
     /// [`Error::Config`] for adapter settings out of range; [`Error::Adapter`] when no module is selected.
-    pub fn prepare(&self, model: Decoder) -> Result<Decoder> {
+    pub fn prepare<M: Model>(&self, model: M) -> Result<M> {
         match self.method {
             Method::Full => Ok(train_all(model)),
+            Method::Head => train_head(model),
             Method::Lora => attach(model, &self.lora.adapter_config(), self.train.seed),
         }
     }

@@ -1,14 +1,16 @@
 //! One optimizer step: gradients over micro-batches, clipping, update.
 
 use crate::adamw::{AdamW, StepScale};
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
+use crate::objective::Objective;
+use burn::module::{ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Gradients, Tensor};
 use nexus_core::adapter::parameter_name;
-use nexus_core::data::{Batch, Example, collate};
-use nexus_core::model::{Decoder, Pass, Spec, ids_tensor};
+use nexus_core::data::Example;
+use nexus_core::model::{Model, Pass, Spec};
 use nexus_core::{Error, Result};
 use nexus_kernels::sum_squares;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// The gradient of a whole step.
 pub(crate) struct StepGradient {
@@ -24,11 +26,12 @@ pub(crate) struct StepGradient {
     pub(crate) trained_tokens: usize,
 }
 
-/// Sums the gradients of the micro-batches of `examples`, each weighted by its share of the step's trained tokens, so
-/// that the result does not depend on how the step is divided.
-pub(crate) fn step_gradient(
-    model: &Decoder,
-    examples: &[Example],
+/// Sums the gradients of the micro-batches of `examples`, each divided by the weight of the whole step, so that the
+/// result does not depend on how the step is divided.
+pub(crate) fn step_gradient<M: Model>(
+    model: &M,
+    objective: &dyn Objective<M>,
+    examples: Vec<Example>,
     batch_size: usize,
     pad_id: u32,
     step: usize,
@@ -39,30 +42,32 @@ pub(crate) fn step_gradient(
         .first()
         .cloned()
         .ok_or_else(|| Error::Refused("the model has no parameters".into()))?;
-    let trained_tokens: usize = examples.iter().map(Example::trained_tokens).sum();
-    if trained_tokens == 0 {
+    let seed = mix(seed, step as u64);
+    let examples: Vec<Example> = examples
+        .into_iter()
+        .enumerate()
+        .map(|(i, example)| objective.prepare(example, mix(seed, u64::MAX - i as u64)))
+        .collect();
+    let weight: f64 = examples.iter().map(|example| objective.weight(example)).sum();
+    let trained_tokens = examples.iter().map(|example| objective.labels(example)).sum();
+    if trained_tokens == 0 || weight <= 0.0 {
         return Err(Error::Refused(format!(
             "step {step} has no trained token; encode the data again, dropping such records"
         )));
     }
-    let vocabulary = model.config().vocab_size;
-    if let Some(id) = examples.iter().flat_map(|e| &e.ids).find(|&&id| id as usize >= vocabulary) {
-        return Err(Error::Refused(format!(
-            "step {step}: token id {id} is outside the model's vocabulary of {vocabulary}; \
-             was the data encoded with another tokenizer?"
-        )));
+    for example in &examples {
+        let checked = objective.check(model, example);
+        checked.map_err(|why| Error::Refused(format!("step {step}: {why}")))?;
     }
     let mut sum = SumGradients { taken: None, gradients: HashMap::new() };
     let mut loss = 0.0;
     for (micro, examples) in examples.chunks(batch_size).enumerate() {
-        let batch: Batch = collate(examples, pad_id);
-        if batch.trained_tokens() == 0 {
+        if examples.iter().all(|example| objective.labels(example) == 0) {
             continue;
         }
         // Every micro-batch of a run has its own masks.
-        let pass = Pass::training(mix(mix(seed, step as u64), micro as u64));
-        let ids = ids_tensor(&batch.ids, [batch.rows, batch.columns], &device);
-        let part = model.loss_sum(ids, &batch.labels, &pass)?.sum / trained_tokens as f64;
+        let pass = Pass::training(mix(seed, micro as u64));
+        let part = objective.loss_sum(model, examples, pad_id, &device, &pass)? / weight;
         let gradients = part.backward();
         loss += f64::from(part.into_scalar::<f32>());
         sum.taken = Some(gradients);
@@ -94,17 +99,17 @@ pub(crate) fn step_gradient(
 
 impl StepGradient {
     /// Applies the step and gives the changed model back.
-    pub(crate) fn apply(
+    pub(crate) fn apply<M: Model>(
         self,
-        model: Decoder,
+        model: M,
         optimizer: &mut AdamW,
         rate: f64,
         max_norm: Option<f64>,
-    ) -> Decoder {
+    ) -> M {
         // As torch.nn.utils.clip_grad_norm_, its 1e-6 included.
         let clip = max_norm.map_or(1.0, |max_norm| (max_norm / (self.norm + 1e-6)).min(1.0));
         optimizer.begin_step();
-        let spec = model.spec().clone();
+        let spec = Arc::clone(model.spec());
         model.map(&mut Apply {
             path: Vec::new(),
             spec,
@@ -114,7 +119,7 @@ impl StepGradient {
         })
     }
 
-    fn first_non_finite(&self, model: &Decoder) -> String {
+    fn first_non_finite(&self, model: &impl Model) -> String {
         nexus_core::weights::parameters(model)
             .iter()
             .find(|parameter| {
@@ -142,6 +147,11 @@ pub(crate) fn mix(seed: u64, value: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
+}
+
+/// A uniform number in `[0, 1)` from a seed.
+pub(crate) fn unit(seed: u64) -> f64 {
+    (mix(seed, 0) >> 11) as f64 / (1u64 << 53) as f64
 }
 
 /// `[n]` as `[1, n]`; every parameter has one or two dimensions.
@@ -177,7 +187,7 @@ impl ModuleVisitor for SumGradients {
 
 struct Apply<'a> {
     path: Vec<String>,
-    spec: Spec,
+    spec: Arc<Spec>,
     gradients: HashMap<ParamId, Tensor<2>>,
     optimizer: &'a mut AdamW,
     scale: StepScale,

@@ -3,12 +3,12 @@
 use crate::adamw::AdamW;
 use crate::checkpoint::{self, Snapshot};
 use crate::config::{TrainConfig, TrainPlan};
+use crate::objective::{CausalLm, Objective};
 use crate::progress::Progress;
 use crate::step::{mix, step_gradient};
-use burn::module::Module;
 use burn::tensor::Device;
-use nexus_core::data::{Example, Tokenizer, collate, epoch_order};
-use nexus_core::model::{Decoder, Pass, ids_tensor};
+use nexus_core::data::{Example, Tokenizer, epoch_order};
+use nexus_core::model::{Decoder, Model, Pass};
 use nexus_core::observe::{Evaluation, Observer, RunStart, StepStats};
 use nexus_core::stage::{Evaluator, TrainData, Trained, Trainer};
 use nexus_core::weights::parameters;
@@ -17,24 +17,39 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Instant;
 
-/// Supervised fine-tuning of a decoder: all parameters, or the attached adapter, whichever is trainable.
+/// Supervised fine-tuning: all parameters, or the attached adapter, whichever is trainable.
 ///
-/// The loss of a step is the sum over its trained tokens divided by their number over all micro-batches. A run is a pure
-/// function of model, data, settings and device: resumed from a checkpoint it goes on bit for bit.
-#[derive(Default)]
-pub struct Sft {
+/// The loss of a step is the sum over its labels divided by their number (or weight) over all micro-batches. A run is a
+/// pure function of model, data, settings and device: resumed from a checkpoint it goes on bit for bit.
+pub struct Sft<M = Decoder> {
+    objective: Box<dyn Objective<M>>,
     config: TrainConfig,
     out: Option<PathBuf>,
     resume: Option<PathBuf>,
     tokenizer: Option<Tokenizer>,
     base: String,
-    evaluator: Option<Box<dyn Evaluator<Decoder>>>,
+    evaluator: Option<Box<dyn Evaluator<M>>>,
 }
 
-impl Sft {
-    /// A trainer with these settings. They are checked when the run begins.
+impl Sft<Decoder> {
+    /// A trainer of language models with these settings. They are checked when the run begins.
     pub fn new(config: TrainConfig) -> Self {
-        Self { config, ..Self::default() }
+        Self::with_objective(config, CausalLm)
+    }
+}
+
+impl<M: Model> Sft<M> {
+    /// A trainer for `objective` with these settings. They are checked when the run begins.
+    pub fn with_objective(config: TrainConfig, objective: impl Objective<M> + 'static) -> Self {
+        Self {
+            objective: Box::new(objective),
+            config,
+            out: None,
+            resume: None,
+            tokenizer: None,
+            base: String::new(),
+            evaluator: None,
+        }
     }
 
     /// Writes checkpoints into this folder.
@@ -62,19 +77,19 @@ impl Sft {
     }
 
     /// Measures the model with this evaluator too; its measures join the metrics under `eval_NAME`.
-    pub fn with_evaluator(mut self, evaluator: Box<dyn Evaluator<Decoder>>) -> Self {
+    pub fn with_evaluator(mut self, evaluator: Box<dyn Evaluator<M>>) -> Self {
         self.evaluator = Some(evaluator);
         self
     }
 }
 
-impl Trainer<Decoder> for Sft {
+impl<M: Model> Trainer<M> for Sft<M> {
     fn train(
         &mut self,
-        model: Decoder,
+        model: M,
         data: &TrainData<'_>,
         observer: &mut dyn Observer,
-    ) -> Result<Trained<Decoder>> {
+    ) -> Result<Trained<M>> {
         let plan = self.config.check(data.train.len())?;
         let needs_out = [
             ("save_steps", plan.config.save_steps.is_some()),
@@ -114,18 +129,18 @@ impl Trainer<Decoder> for Sft {
 }
 
 /// A run in progress.
-struct Run<'a> {
-    trainer: &'a Sft,
+struct Run<'a, M> {
+    trainer: &'a Sft<M>,
     plan: TrainPlan,
     data: &'a TrainData<'a>,
     device: Device,
-    model: Decoder,
+    model: M,
     optimizer: AdamW,
     progress: Progress,
 }
 
-impl Run<'_> {
-    fn run(mut self, observer: &mut dyn Observer) -> Result<Trained<Decoder>> {
+impl<M: Model> Run<'_, M> {
+    fn run(mut self, observer: &mut dyn Observer) -> Result<Trained<M>> {
         let started = Instant::now();
         let start = self.start();
         if start.trainable_parameters == 0 {
@@ -147,7 +162,7 @@ impl Run<'_> {
             let records = &order.1[(step - 1) % self.plan.steps_per_epoch];
             let examples =
                 records.iter().map(|&i| self.data.train.get(i)).collect::<Result<Vec<_>>>()?;
-            let stats = self.step(step, &examples)?;
+            let stats = self.step(step, examples)?;
             self.progress.record_step(&stats);
             observer.on_step(&stats)?;
             let last = step == self.plan.max_steps;
@@ -222,12 +237,14 @@ impl Run<'_> {
         )
     }
 
-    fn step(&mut self, step: usize, examples: &[Example]) -> Result<StepStats> {
+    fn step(&mut self, step: usize, examples: Vec<Example>) -> Result<StepStats> {
         let began = Instant::now();
         let config = &self.plan.config;
         let pad_id = self.data.pad_id;
         let seed = mix(config.seed, u64::MAX);
-        let gradient = step_gradient(&self.model, examples, config.batch_size, pad_id, step, seed)?;
+        let objective = self.trainer.objective.as_ref();
+        let size = config.batch_size;
+        let gradient = step_gradient(&self.model, objective, examples, size, pad_id, step, seed)?;
         let rate = self.plan.schedule.rate(step - 1);
         let (loss, norm) = (gradient.loss, gradient.norm);
         let (tokens, trained_tokens) = (gradient.tokens, gradient.trained_tokens);
@@ -253,10 +270,9 @@ impl Run<'_> {
         let mut batches = 0;
         if let Some(valid) = self.data.valid {
             let all = (0..valid.len()).map(|i| valid.get(i)).collect::<Result<Vec<_>>>()?;
-            let (loss, count) =
-                mean_loss(&model, &all, &self.plan, self.data.pad_id, &self.device)?;
-            metrics.push(("eval_loss".to_string(), loss));
             examples += all.len();
+            let (loss, count) = self.mean_loss(&model, all)?;
+            metrics.push(("eval_loss".to_string(), loss));
             batches += count;
         }
         if let Some(evaluator) = &self.trainer.evaluator {
@@ -297,30 +313,34 @@ impl Run<'_> {
         }
         Ok(folder)
     }
-}
 
-/// Mean loss over all trained tokens of the examples (summed, then divided), and the number of batches.
-fn mean_loss(
-    model: &Decoder,
-    examples: &[Example],
-    plan: &TrainPlan,
-    pad_id: u32,
-    device: &Device,
-) -> Result<(f64, usize)> {
-    let mut sorted: Vec<&Example> = examples.iter().collect();
-    sorted.sort_by_key(|example| example.ids.len());
-    let (mut sum, mut tokens, mut batches) = (0.0, 0, 0);
-    for chunk in sorted.chunks(plan.config.batch_size) {
-        let chunk: Vec<Example> = chunk.iter().map(|&example| example.clone()).collect();
-        let batch = collate(&chunk, pad_id);
-        let ids = ids_tensor(&batch.ids, [batch.rows, batch.columns], device);
-        let part = model.loss_sum(ids, &batch.labels, &Pass::inference())?;
-        sum += f64::from(part.sum.into_scalar::<f32>());
-        tokens += part.tokens;
-        batches += 1;
-    }
-    match tokens {
-        0 => Err(Error::Refused("the validation data has no trained token".into())),
-        tokens => Ok((sum / tokens as f64, batches)),
+    /// Mean loss over all labels of the examples (summed, then divided), and the number of batches.
+    fn mean_loss(&self, model: &M, examples: Vec<Example>) -> Result<(f64, usize)> {
+        let objective = self.trainer.objective.as_ref();
+        // Whatever is drawn at random is drawn alike in every evaluation.
+        let seed = |i: usize| mix(mix(self.plan.config.seed, u64::MAX), u64::MAX - i as u64);
+        let prepared = examples.into_iter().enumerate();
+        let mut examples: Vec<Example> =
+            prepared.map(|(i, example)| objective.prepare(example, seed(i))).collect();
+        for (i, example) in examples.iter().enumerate() {
+            let checked = objective.check(model, example);
+            checked.map_err(|why| Error::Refused(format!("validation example {i}: {why}")))?;
+        }
+        examples.sort_by_key(|example| example.ids.len());
+        let (mut sum, mut weight, mut batches) = (0.0, 0.0, 0);
+        for chunk in examples.chunks(self.plan.config.batch_size) {
+            if chunk.iter().all(|example| objective.labels(example) == 0) {
+                continue;
+            }
+            let (pad_id, pass) = (self.data.pad_id, Pass::inference());
+            let part = objective.loss_sum(model, chunk, pad_id, &self.device, &pass)?;
+            sum += f64::from(part.into_scalar::<f32>());
+            weight += chunk.iter().map(|example| objective.weight(example)).sum::<f64>();
+            batches += 1;
+        }
+        if weight <= 0.0 {
+            return Err(Error::Refused("the validation data has no trained token".into()));
+        }
+        Ok((sum / weight, batches))
     }
 }

@@ -3,12 +3,12 @@
 use super::attach::{Factors, attach_with};
 use super::config::AdapterConfig;
 use super::select::Selection;
-use crate::model::{Decoder, Spec, split_path};
+use crate::model::{Model, Spec, split_path};
 use crate::weights::{
     OwnedTensor, TensorFile, parameters, read_bounded, transpose, write_file, write_tensors,
 };
 use crate::{Error, Result};
-use burn::module::{Module, ModuleMapper, Param};
+use burn::module::{ModuleMapper, Param};
 use burn::tensor::{Tensor, TensorData};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -38,7 +38,7 @@ pub fn is_adapter_folder(folder: &Path) -> bool {
 ///
 /// # Errors
 /// [`Error::Adapter`] when none is attached; [`Error::Io`].
-pub fn save_adapter(model: &Decoder, base: &str, folder: &Path) -> Result<()> {
+pub fn save_adapter(model: &impl Model, base: &str, folder: &Path) -> Result<()> {
     let Some(config) = model.adapter() else {
         return Err(Error::Adapter { why: "none is attached, so there is none to save".into() });
     };
@@ -88,7 +88,7 @@ pub fn save_adapter(model: &Decoder, base: &str, folder: &Path) -> Result<()> {
 /// # Errors
 /// [`Error::Format`] and [`Error::Io`] for damaged files, [`Error::Config`] for a variant that is not available,
 /// [`Error::Adapter`] when no key matches, [`Error::Weights`] for a missing, unexpected or misshapen tensor.
-pub fn load_adapter(model: Decoder, folder: &Path) -> Result<Decoder> {
+pub fn load_adapter<M: Model>(model: M, folder: &Path) -> Result<M> {
     let path = folder.join(CONFIG);
     let bytes = read_bounded(&path, 16 << 20)?;
     let config: AdapterConfig =
@@ -104,7 +104,7 @@ pub fn load_adapter(model: Decoder, folder: &Path) -> Result<Decoder> {
     let mut file = TensorFile::open(&weights)?;
     let keys: BTreeSet<String> = file.names().map(str::to_string).collect();
 
-    let spec = Arc::clone(&model.spec);
+    let spec = Arc::clone(model.spec());
     let mut model = model;
     let modules: Vec<String> =
         model.projections_mut().iter().map(|(path, _)| spec.module_name(path)).collect();

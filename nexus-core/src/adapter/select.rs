@@ -33,7 +33,8 @@ impl Matcher {
 
     fn matches(&self, module: &str) -> bool {
         match self {
-            Self::AllLinear => module != "lm_head",
+            // PEFT leaves the output layer out.
+            Self::AllLinear => !["lm_head", "score", "classifier"].contains(&module),
             Self::Names(names) => names.iter().any(|name| ends_with_name(module, name)),
             Self::Pattern(pattern) => pattern.is_match(module),
         }
@@ -84,7 +85,9 @@ impl<'a> Selection<'a> {
     /// Whether the module is trained and saved whole.
     pub(super) fn saves(&self, module: &str) -> bool {
         let names = self.config.modules_to_save.iter().flatten();
-        names.into_iter().any(|name| ends_with_name(module, name))
+        // With a module, what is inside it.
+        let ends = || module.match_indices('.').map(|(dot, _)| &module[..dot]).chain([module]);
+        names.into_iter().any(|name| ends().any(|outer| ends_with_name(outer, name)))
     }
 
     /// Rank, alpha and scale of the module's adapter.

@@ -3,7 +3,7 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-use super::{Example, IGNORED};
+use super::{Example, IGNORED, Target};
 use crate::{Error, Result};
 
 /// Steps that are sorted by length together: enough to find rows of like length, few enough that
@@ -56,6 +56,10 @@ pub struct Batch {
     pub columns: usize,
     /// Token ids `[B, T]`, row major.
     pub ids: Vec<i32>,
+    /// Token types `[B, T]`, row major; 0 in the padding.
+    pub types: Vec<i32>,
+    /// What each whole row stands for `[B]`.
+    pub targets: Vec<Target>,
     /// Labels `[B, T]`, row major, aligned with `ids` (not shifted); [`IGNORED`] where untrained.
     pub labels: Vec<i32>,
     /// The number of real tokens of each row `[B]`.
@@ -78,15 +82,20 @@ pub fn collate(examples: &[Example], pad_id: u32) -> Batch {
     let rows = examples.len();
     let columns = examples.iter().map(|e| e.ids.len()).max().unwrap_or(0);
     let mut ids = Vec::with_capacity(rows * columns);
+    let mut types = Vec::with_capacity(rows * columns);
     let mut labels = Vec::with_capacity(rows * columns);
     for (row, example) in examples.iter().enumerate() {
         let end = (row + 1) * columns;
         ids.extend(example.ids.iter().map(|&id| id as i32));
         ids.resize(end, pad_id as i32);
+        types.extend(example.types.iter().take(example.ids.len()).map(|&kind| i32::from(kind)));
+        types.resize(end, 0);
         labels.extend(example.labels.iter().take(example.ids.len()));
         labels.resize(end, IGNORED);
     }
-    Batch { rows, columns, ids, labels, lengths: examples.iter().map(|e| e.ids.len()).collect() }
+    let targets = examples.iter().map(|e| e.target.clone()).collect();
+    let lengths = examples.iter().map(|e| e.ids.len()).collect();
+    Batch { rows, columns, ids, types, targets, labels, lengths }
 }
 
 /// The record indices of each optimizer step of one epoch; every record occurs exactly once and

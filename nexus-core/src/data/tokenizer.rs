@@ -293,3 +293,16 @@ impl Tokenizer {
 pub(super) fn failed(error: Box<dyn std::error::Error + Send + Sync>) -> Error {
     Error::Tokenizer { why: error.to_string() }
 }
+
+impl Tokenizer {
+    /// The token that stands for a hidden one.
+    pub fn mask(&self) -> Option<u32> {
+        self.token_id(self.special.get("mask_token")?)
+    }
+
+    /// The ids of all special tokens.
+    pub fn special_ids(&self) -> Vec<u32> {
+        let added = self.inner.get_added_tokens_decoder();
+        added.into_iter().filter(|(_, token)| token.special).map(|(id, _)| id).collect()
+    }
+}

@@ -1,7 +1,6 @@
-//! Causal self-attention with grouped queries, rotary positions and a key/value cache.
+//! Self-attention with grouped queries, rotary positions and a key/value cache, and cross-attention.
 
 use super::cache::LayerCache;
-use super::config::DecoderConfig;
 use super::pass::Pass;
 use super::projection::Projection;
 use super::rotary::rotate;
@@ -9,7 +8,7 @@ use super::source::{Init, ParameterSource};
 use crate::Result;
 use burn::module::Module;
 use burn::tensor::Tensor;
-use nexus_kernels::{AttentionConfig, attention, attention_fused};
+use nexus_kernels::{AttentionConfig, AttentionContext, attention, attention_fused};
 
 /// Multi-head attention (Vaswani et al. 2017, arXiv:1706.03762, section 3.2), with K <= H key/value heads
 /// (grouped queries; Ainslie et al. 2023, arXiv:2305.13245).
@@ -18,11 +17,7 @@ pub(crate) struct Attention {
     pub(crate) inputs: Inputs,
     pub(crate) output: Projection,
     #[module(skip)]
-    heads: usize,
-    #[module(skip)]
-    kv_heads: usize,
-    #[module(skip)]
-    head_dim: usize,
+    config: AttentionConfig,
 }
 
 /// The projections of the input: either `fused`, or `query`, `key` and `value`.
@@ -34,6 +29,27 @@ pub(crate) struct Inputs {
     pub(crate) value: Option<Projection>,
 }
 
+/// What an attention is built from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AttentionShape {
+    /// D.
+    pub(crate) width: usize,
+    /// Heads, their width, the factor on the scores, and whether a query sees later keys.
+    pub(crate) config: AttentionConfig,
+    /// One projection for queries, keys and values, or three.
+    pub(crate) fused: bool,
+    /// Whether queries, keys and values have a bias.
+    pub(crate) input_bias: bool,
+    /// Whether the output has one.
+    pub(crate) output_bias: bool,
+    /// Start of the queries' weights.
+    pub(crate) query_init: Init,
+    /// Start of the keys' and values' weights.
+    pub(crate) key_init: Init,
+    /// Start of the output's weight.
+    pub(crate) output_init: Init,
+}
+
 impl Attention {
     /// Builds the attention `path`.
     ///
@@ -42,92 +58,125 @@ impl Attention {
     pub(crate) fn build(
         source: &mut impl ParameterSource,
         path: &str,
-        config: &DecoderConfig,
+        shape: &AttentionShape,
     ) -> Result<Self> {
-        let (d, q, kv) = (config.hidden_size, config.query_width(), config.kv_width());
-        let init = Init::Normal(config.initializer_range);
-        let onto = Init::Normal(config.initializer_range / (2.0 * config.layers as f64).sqrt());
-        let bias = config.attention_bias;
-        let mut part = |name: &str, outputs: usize, wanted: bool| {
+        let AttentionShape { width: d, config, fused, .. } = *shape;
+        let (q, kv) = (config.heads * config.head_dim, config.kv_heads * config.head_dim);
+        let mut part = |name: &str, outputs: usize, init: Init, wanted: bool| {
             wanted
                 .then(|| {
                     let path = format!("{path}.inputs.{name}");
-                    Projection::build(source, &path, [d, outputs], bias.qkv, init)
+                    Projection::build(source, &path, [d, outputs], shape.input_bias, init)
                 })
                 .transpose()
         };
         let inputs = Inputs {
-            fused: part("fused", q + 2 * kv, config.fused_qkv)?,
-            query: part("query", q, !config.fused_qkv)?,
-            key: part("key", kv, !config.fused_qkv)?,
-            value: part("value", kv, !config.fused_qkv)?,
+            fused: part("fused", q + 2 * kv, shape.query_init, fused)?,
+            query: part("query", q, shape.query_init, !fused)?,
+            key: part("key", kv, shape.key_init, !fused)?,
+            value: part("value", kv, shape.key_init, !fused)?,
         };
+        let path = format!("{path}.output");
         let output =
-            Projection::build(source, &format!("{path}.output"), [q, d], bias.output, onto)?;
-        Ok(Self {
-            inputs,
-            output,
-            heads: config.heads,
-            kv_heads: config.kv_heads,
-            head_dim: config.head_dim,
-        })
+            Projection::build(source, &path, [q, d], shape.output_bias, shape.output_init)?;
+        Ok(Self { inputs, output, config })
+    }
+
+    /// Every projection with its name, in the order of the forward pass.
+    pub(crate) fn projections_mut(&mut self) -> Vec<(&'static str, &mut Projection)> {
+        let Inputs { fused, query, key, value } = &mut self.inputs;
+        let inputs = [
+            ("inputs.fused", fused.as_mut()),
+            ("inputs.query", query.as_mut()),
+            ("inputs.key", key.as_mut()),
+            ("inputs.value", value.as_mut()),
+            ("output", Some(&mut self.output)),
+        ];
+        inputs.into_iter().filter_map(|(name, part)| part.map(|part| (name, part))).collect()
     }
 
     /// Attends from the T new positions to themselves and to the S cached ones.
     ///
     /// # Shapes
-    /// `x`: `[B, T, D]`; `rotary`: cosine and sine `[T, head_dim/2]` of the new positions; result `[B, T, D]`.
+    /// `x`: `[B, T, D]`; `context`: as in [`attention`]; result `[B, T, D]`.
     pub(crate) fn forward(
         &self,
         x: Tensor<3>,
-        rotary: Option<&(Tensor<2>, Tensor<2>)>,
+        context: &AttentionContext,
         window: Option<usize>,
         cache: Option<&mut LayerCache>,
         pass: &Pass,
     ) -> Tensor<3> {
-        let (heads, kv_heads, dim) = (self.heads, self.kv_heads, self.head_dim);
-        let config = AttentionConfig::new(heads, kv_heads, dim).with_window(window);
+        let config = self.config.with_window(window);
         let mixed = match cache {
             None => match &self.inputs.fused {
-                Some(fused) => attention_fused(fused.forward(x, pass), rotary.cloned(), config),
+                Some(fused) => attention_fused(fused.forward(x, pass), context, config),
                 None => {
                     let [query, key, value] = self.project(x, pass);
-                    attention(query, key, value, rotary.cloned(), config)
+                    attention(query, key, value, context, config)
                 }
             },
             Some(cache) => {
                 let [query, key, value] = self.project(x, pass);
                 // Keys are cached rotated, so each is rotated once.
-                let (query, key) = match rotary {
-                    Some(rotary) => (rotate(query, heads, rotary), rotate(key, kv_heads, rotary)),
+                let (query, key) = match &context.rotary {
+                    Some(rotary) => {
+                        (rotate(query, config.heads, rotary), rotate(key, config.kv_heads, rotary))
+                    }
                     None => (query, key),
                 };
                 let (key, value) = cache.extend(key, value);
                 let offset = key.dims()[1] - query.dims()[1];
-                attention(query, key, value, None, config.with_offset(offset))
+                let context = AttentionContext { rotary: None, ..context.clone() };
+                attention(query, key, value, &context, config.with_offset(offset))
             }
         };
         self.output.forward(mixed, pass)
     }
 
+    /// Keys and values `[B, S, K*dim]` of the sequence that a cross-attention looks at.
+    pub(crate) fn memory(&self, x: Tensor<3>, pass: &Pass) -> (Tensor<3>, Tensor<3>) {
+        let [_, key, value] = self.separate();
+        (key.forward(x.clone(), pass), value.forward(x, pass))
+    }
+
+    /// Attends from T positions to the S of another sequence, whose keys and values are `memory`.
+    ///
+    /// # Shapes
+    /// `x`: `[B, T, D]`; result `[B, T, D]`.
+    pub(crate) fn cross(
+        &self,
+        x: Tensor<3>,
+        (key, value): (Tensor<3>, Tensor<3>),
+        context: &AttentionContext,
+        pass: &Pass,
+    ) -> Tensor<3> {
+        let [query, ..] = self.separate();
+        let mixed = attention(query.forward(x, pass), key, value, context, self.config);
+        self.output.forward(mixed, pass)
+    }
+
     /// Queries `[B, T, H*dim]`, keys and values `[B, T, K*dim]`.
     fn project(&self, x: Tensor<3>, pass: &Pass) -> [Tensor<3>; 3] {
-        let Inputs { fused, query, key, value } = &self.inputs;
-        match (fused, query, key, value) {
-            (None, Some(query), Some(key), Some(value)) => [
-                query.forward(x.clone(), pass),
-                key.forward(x.clone(), pass),
-                value.forward(x, pass),
-            ],
-            (Some(fused), ..) => {
+        match &self.inputs.fused {
+            Some(fused) => {
                 let all = fused.forward(x, pass);
-                let (q, kv) = (self.heads * self.head_dim, self.kv_heads * self.head_dim);
+                let AttentionConfig { heads, kv_heads, head_dim, .. } = self.config;
+                let (q, kv) = (heads * head_dim, kv_heads * head_dim);
                 [
                     all.clone().narrow(2, 0, q),
                     all.clone().narrow(2, q, kv),
                     all.narrow(2, q + kv, kv),
                 ]
             }
+            None => self.separate().map(|part| part.forward(x.clone(), pass)),
+        }
+    }
+
+    fn separate(&self) -> [&Projection; 3] {
+        let Inputs { query, key, value, .. } = &self.inputs;
+        match (query, key, value) {
+            (Some(query), Some(key), Some(value)) => [query, key, value],
             // `build` makes either the fused projection or all three.
             _ => unreachable!("attention has neither fused nor separate projections"),
         }

@@ -1,6 +1,6 @@
 //! Keys and values of the positions that a model has already seen.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Int, Tensor};
 
 /// The cache of a whole model: one entry per layer.
 #[derive(Clone, Debug)]
@@ -33,9 +33,24 @@ impl Cache {
     pub fn is_empty(&self) -> bool {
         self.length == 0
     }
+
+    /// Goes on with these rows of the batch, in this order; a row may occur several times.
+    pub fn reorder(&mut self, rows: &Tensor<1, Int>) {
+        for layer in &mut self.layers {
+            layer.reorder(rows);
+        }
+    }
 }
 
 impl LayerCache {
+    /// Goes on with these rows of the batch, in this order.
+    pub(crate) fn reorder(&mut self, rows: &Tensor<1, Int>) {
+        if let Some((key, value)) = &mut self.entries {
+            *key = key.clone().select(0, rows.clone());
+            *value = value.clone().select(0, rows.clone());
+        }
+    }
+
     /// Appends the new positions and gives all of them back for this pass.
     pub(crate) fn extend(&mut self, key: Tensor<3>, value: Tensor<3>) -> (Tensor<3>, Tensor<3>) {
         let (key, value) = match self.entries.take() {

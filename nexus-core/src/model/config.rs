@@ -109,7 +109,7 @@ impl DecoderConfig {
     /// # Errors
     /// [`Error::Config`] names the first field that is out of range.
     pub fn check(&self) -> Result<()> {
-        let sizes = [
+        check_sizes(&[
             ("vocab_size", self.vocab_size),
             ("hidden_size", self.hidden_size),
             ("intermediate_size", self.feed_forward),
@@ -118,13 +118,7 @@ impl DecoderConfig {
             ("num_key_value_heads", self.kv_heads),
             ("head_dim", self.head_dim),
             ("max_position_embeddings", self.max_positions),
-        ];
-        for (field, value) in sizes {
-            // The bound keeps every product of two sizes far from overflow.
-            if value == 0 || value > 1 << 28 {
-                return Err(Error::config(field, value, "a number from 1 to 268435456"));
-            }
-        }
+        ])?;
         if self.layers > 4096 {
             return Err(Error::config("num_hidden_layers", self.layers, "at most 4096"));
         }
@@ -158,5 +152,13 @@ impl DecoderConfig {
     /// Width of all key (or value) heads together.
     pub fn kv_width(&self) -> usize {
         self.kv_heads * self.head_dim
+    }
+}
+
+/// Checks that every size is from 1 to 2^28, so that no product of two of them comes near an overflow.
+pub(super) fn check_sizes(sizes: &[(&str, usize)]) -> Result<()> {
+    match sizes.iter().find(|(_, value)| *value == 0 || *value > 1 << 28) {
+        Some((field, value)) => Err(Error::config(*field, value, "a number from 1 to 268435456")),
+        None => Ok(()),
     }
 }

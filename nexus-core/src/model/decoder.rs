@@ -1,19 +1,22 @@
 //! The decoder-only transformer: embedding, blocks, norm, head.
 
-use super::attention::{Attention, Inputs};
+use super::attention::{Attention, AttentionShape};
 use super::cache::{Cache, LayerCache};
 use super::config::{DecoderConfig, Position};
-use super::family::Spec;
-use super::mlp::Mlp;
+use super::embedding::Embedding;
+use super::family::{ModelConfig, Spec};
+use super::head::Head;
+use super::mlp::{Mlp, MlpShape};
+use super::network::{Classify, Model, TokenBatch, select_rows, wrong_kind};
 use super::norm::Norm;
 use super::pass::Pass;
 use super::projection::Projection;
 use super::source::{Init, ParameterSource};
 use crate::adapter::AdapterConfig;
 use crate::{Error, Result};
-use burn::module::{Module, Param};
-use burn::tensor::{Int, Tensor, TensorData};
-use nexus_kernels::{WeightLayout, linear};
+use burn::module::Module;
+use burn::tensor::{Int, Tensor};
+use nexus_kernels::{AttentionConfig, AttentionContext, WeightLayout, linear};
 use std::sync::Arc;
 
 /// A causal language model: GPT-2, LLaMA and everything with the same data flow.
@@ -24,12 +27,16 @@ use std::sync::Arc;
 /// ```
 #[derive(Module, Debug)]
 pub struct Decoder {
-    pub(crate) embedding: Param<Tensor<2>>,
-    pub(crate) positions: Option<Param<Tensor<2>>>,
+    pub(crate) embedding: Embedding,
+    pub(crate) positions: Option<Embedding>,
     pub(crate) blocks: Vec<Block>,
     pub(crate) norm: Norm,
     /// `None` when the head is the embedding itself; a parameter stored twice would be optimised twice.
     pub(crate) head: Option<Projection>,
+    /// The classification head.
+    pub(crate) classes: Option<Projection>,
+    #[module(skip)]
+    config: Arc<DecoderConfig>,
     #[module(skip)]
     pub(crate) spec: Arc<Spec>,
     /// The configuration of the attached adapter.
@@ -46,20 +53,19 @@ pub(crate) struct Block {
     pub(crate) mlp: Mlp,
 }
 
-impl Decoder {
-    /// Builds the model that `spec` describes with parameters from `source`.
-    ///
-    /// # Errors
-    /// [`Error::Config`] for sizes out of range; otherwise as [`ParameterSource::values`].
-    pub fn build(source: &mut impl ParameterSource, spec: Arc<Spec>) -> Result<Self> {
-        let config = &spec.config;
+impl Model for Decoder {
+    fn build(source: &mut impl ParameterSource, spec: Arc<Spec>) -> Result<Self> {
+        let ModelConfig::Decoder(config) = &spec.config else {
+            return Err(wrong_kind(&spec, "decoder"));
+        };
         config.check()?;
         let (v, d) = (config.vocab_size, config.hidden_size);
         let init = Init::Normal(config.initializer_range);
-        let embedding = source.parameter("embedding.weight", [v, d], init)?;
+        let embedding = Embedding::build(source, "embedding", [v, d], init)?;
         let positions = match config.position {
             Position::Learned => {
-                Some(source.parameter("positions.weight", [config.max_positions, d], init)?)
+                let shape = [config.max_positions, d];
+                Some(Embedding::build(source, "positions", shape, init)?)
             }
             Position::Rotary(_) => None,
         };
@@ -67,48 +73,67 @@ impl Decoder {
             .map(|i| Block::build(source, &format!("blocks.{i}"), config))
             .collect::<Result<_>>()?;
         let norm = Norm::build(source, "norm", d, config.norm, config.norm_eps)?;
-        let head = (!config.tied_head)
+        let head = (spec.head == Head::Language && !config.tied_head)
             .then(|| Projection::build(source, "head", [d, v], false, init))
             .transpose()?;
-        Ok(Self { embedding, positions, blocks, norm, head, spec, adapter: None })
+        let classes = spec.classes().map(|classes| classes.len());
+        let classes = classes
+            .map(|count| Projection::build(source, "classes", [d, count], false, init))
+            .transpose()?;
+        let config = Arc::new(config.clone());
+        Ok(Self { embedding, positions, blocks, norm, head, classes, config, spec, adapter: None })
     }
 
-    /// The shape of the model.
-    pub fn config(&self) -> &DecoderConfig {
-        &self.spec.config
-    }
-
-    /// The family, its key names and the `config.json` that the model came with.
-    pub fn spec(&self) -> &Spec {
+    fn spec(&self) -> &Arc<Spec> {
         &self.spec
     }
 
-    /// The configuration of the attached adapter, if there is one.
-    pub fn adapter(&self) -> Option<&AdapterConfig> {
+    fn projections_mut(&mut self) -> Vec<(String, &mut Projection)> {
+        let mut all = Vec::new();
+        for (i, block) in self.blocks.iter_mut().enumerate() {
+            for (name, part) in block.attention.projections_mut() {
+                all.push((format!("blocks.{i}.attention.{name}"), part));
+            }
+            for (name, part) in block.mlp.projections_mut() {
+                all.push((format!("blocks.{i}.mlp.{name}"), part));
+            }
+        }
+        let heads = [("head", self.head.as_mut()), ("classes", self.classes.as_mut())];
+        all.extend(heads.into_iter().filter_map(|(name, part)| Some((name.to_string(), part?))));
+        all
+    }
+
+    fn embedding_mut(&mut self) -> &mut Embedding {
+        &mut self.embedding
+    }
+
+    fn adapter(&self) -> Option<&AdapterConfig> {
         self.adapter.as_deref()
     }
 
-    /// Every projection with its path, in the order of the forward pass; the head last.
-    pub fn projections_mut(&mut self) -> Vec<(String, &mut Projection)> {
-        let mut all = Vec::new();
-        for (i, block) in self.blocks.iter_mut().enumerate() {
-            let Inputs { fused, query, key, value } = &mut block.attention.inputs;
-            let parts = [
-                ("attention.inputs.fused", fused.as_mut()),
-                ("attention.inputs.query", query.as_mut()),
-                ("attention.inputs.key", key.as_mut()),
-                ("attention.inputs.value", value.as_mut()),
-                ("attention.output", Some(&mut block.attention.output)),
-                ("mlp.gate", block.mlp.gate.as_mut()),
-                ("mlp.up", Some(&mut block.mlp.up)),
-                ("mlp.down", Some(&mut block.mlp.down)),
-            ];
-            for (name, projection) in parts {
-                all.extend(projection.map(|projection| (format!("blocks.{i}.{name}"), projection)));
-            }
-        }
-        all.extend(self.head.as_mut().map(|head| ("head".to_string(), head)));
-        all
+    fn set_adapter(&mut self, config: Option<Arc<AdapterConfig>>) {
+        self.adapter = config;
+    }
+}
+
+impl Classify for Decoder {
+    /// The logits at the last token of each sequence.
+    fn class_logits(&self, tokens: &TokenBatch, pass: &Pass) -> Result<Tensor<2>> {
+        let Some(classes) = &self.classes else {
+            return Err(Error::Refused("the model has no sequence-classification head".into()));
+        };
+        let hidden = self.hidden(tokens.ids.clone(), pass)?;
+        let [batch, time, width] = hidden.dims();
+        let last = |(row, &length): (usize, &usize)| (row * time + length.max(1) - 1) as i32;
+        let rows: Vec<i32> = tokens.lengths.iter().enumerate().map(last).collect();
+        Ok(classes.rows(select_rows(hidden.reshape([batch * time, width]), &rows), pass))
+    }
+}
+
+impl Decoder {
+    /// The shape of the model.
+    pub fn config(&self) -> &DecoderConfig {
+        &self.config
     }
 
     /// Final hidden states of whole sequences.
@@ -142,7 +167,7 @@ impl Decoder {
     pub fn logits(&self, rows: Tensor<2>, pass: &Pass) -> Tensor<2> {
         match &self.head {
             Some(head) => head.rows(rows, pass),
-            None => linear(rows, self.embedding.val(), WeightLayout::OutIn, None),
+            None => linear(rows, self.embedding.weight(), WeightLayout::OutIn, None),
         }
     }
 
@@ -152,7 +177,7 @@ impl Decoder {
         match &self.head {
             Some(head) if head.has_bias() || head.adapter().is_some() => None,
             Some(head) => Some((head.weight(), WeightLayout::InOut)),
-            None => Some((self.embedding.val(), WeightLayout::OutIn)),
+            None => Some((self.embedding.weight(), WeightLayout::OutIn)),
         }
     }
 
@@ -166,7 +191,7 @@ impl Decoder {
         let [_, time] = ids.dims();
         let device = ids.device();
         let start = cache.as_ref().map_or(0, |cache| cache.length);
-        let mut x = burn::tensor::module::embedding(self.embedding.val(), ids);
+        let mut x = self.embedding.lookup(ids);
         if let Some(table) = &self.positions {
             if start + time > config.max_positions {
                 return Err(Error::config(
@@ -175,7 +200,7 @@ impl Decoder {
                     format!("at most n_positions = {}", config.max_positions),
                 ));
             }
-            x = x + table.val().narrow(0, start, time).unsqueeze();
+            x = x + table.rows(start, time);
         }
         let rotary = match &config.position {
             Position::Rotary(rotary) => {
@@ -183,9 +208,10 @@ impl Decoder {
             }
             Position::Learned => None,
         };
+        let context = AttentionContext { rotary, ..AttentionContext::default() };
         for (i, (block, &window)) in self.blocks.iter().zip(&config.windows).enumerate() {
             let layer = cache.as_mut().map(|cache| &mut cache.layers[i]);
-            x = block.forward(x, rotary.as_ref(), window, layer, pass);
+            x = block.forward(x, &context, window, layer, pass);
         }
         if let Some(cache) = cache {
             cache.length = start + time;
@@ -200,38 +226,51 @@ impl Block {
         path: &str,
         config: &DecoderConfig,
     ) -> Result<Self> {
+        let init = Init::Normal(config.initializer_range);
+        // As GPT-2 (section 2.3): projections onto the residual stream start smaller in deep models.
+        let onto = Init::Normal(config.initializer_range / (2.0 * config.layers as f64).sqrt());
+        let attention = AttentionShape {
+            width: config.hidden_size,
+            config: AttentionConfig::new(config.heads, config.kv_heads, config.head_dim),
+            fused: config.fused_qkv,
+            input_bias: config.attention_bias.qkv,
+            output_bias: config.attention_bias.output,
+            query_init: init,
+            key_init: init,
+            output_init: onto,
+        };
+        let mlp = MlpShape {
+            width: config.hidden_size,
+            inner: config.feed_forward,
+            kind: config.mlp,
+            activation: config.activation,
+            bias: config.mlp_bias,
+            up_init: init,
+            down_init: onto,
+        };
         let norm = |source: &mut _, name: &str| {
             let path = format!("{path}.{name}");
             Norm::build(source, &path, config.hidden_size, config.norm, config.norm_eps)
         };
         Ok(Self {
             attention_norm: norm(source, "attention_norm")?,
-            attention: Attention::build(source, &format!("{path}.attention"), config)?,
+            attention: Attention::build(source, &format!("{path}.attention"), &attention)?,
             mlp_norm: norm(source, "mlp_norm")?,
-            mlp: Mlp::build(source, &format!("{path}.mlp"), config)?,
+            mlp: Mlp::build(source, &format!("{path}.mlp"), &mlp)?,
         })
     }
 
     fn forward(
         &self,
         x: Tensor<3>,
-        rotary: Option<&(Tensor<2>, Tensor<2>)>,
+        context: &AttentionContext,
         window: Option<usize>,
         cache: Option<&mut LayerCache>,
         pass: &Pass,
     ) -> Tensor<3> {
         let normed = self.attention_norm.forward(x.clone());
-        let x = x + self.attention.forward(normed, rotary, window, cache, pass);
+        let x = x + self.attention.forward(normed, context, window, cache, pass);
         let normed = self.mlp_norm.forward(x.clone());
         x + self.mlp.forward(normed, pass)
     }
-}
-
-/// Token ids as a tensor `[B, T]`.
-pub fn ids_tensor(
-    ids: &[i32],
-    [rows, columns]: [usize; 2],
-    device: &burn::tensor::Device,
-) -> Tensor<2, Int> {
-    Tensor::from_data(TensorData::new(ids.to_vec(), [rows, columns]), device)
 }

@@ -1,6 +1,6 @@
 //! The feed-forward half of a block.
 
-use super::config::{Activation, DecoderConfig, MlpKind};
+use super::config::{Activation, MlpKind};
 use super::pass::Pass;
 use super::projection::Projection;
 use super::source::{Init, ParameterSource};
@@ -18,6 +18,25 @@ pub(crate) struct Mlp {
     activation: Activation,
 }
 
+/// What an MLP is built from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MlpShape {
+    /// D.
+    pub(crate) width: usize,
+    /// F.
+    pub(crate) inner: usize,
+    /// Plain or gated.
+    pub(crate) kind: MlpKind,
+    /// The non-linearity.
+    pub(crate) activation: Activation,
+    /// Whether the projections have a bias.
+    pub(crate) bias: bool,
+    /// Start of the inner weights.
+    pub(crate) up_init: Init,
+    /// Start of the weight onto the residual stream.
+    pub(crate) down_init: Init,
+}
+
 impl Mlp {
     /// Builds the MLP `path`.
     ///
@@ -26,22 +45,24 @@ impl Mlp {
     pub(crate) fn build(
         source: &mut impl ParameterSource,
         path: &str,
-        config: &DecoderConfig,
+        shape: &MlpShape,
     ) -> Result<Self> {
-        let (d, f) = (config.hidden_size, config.feed_forward);
-        let init = Init::Normal(config.initializer_range);
-        // As GPT-2 (section 2.3): projections onto the residual stream start smaller in deep models.
-        let onto = Init::Normal(config.initializer_range / (2.0 * config.layers as f64).sqrt());
-        let bias = config.mlp_bias;
-        let gate = match config.mlp {
+        let MlpShape { width: d, inner: f, bias, up_init, down_init, .. } = *shape;
+        let gate = match shape.kind {
             MlpKind::Gated => {
-                Some(Projection::build(source, &format!("{path}.gate"), [d, f], bias, init)?)
+                Some(Projection::build(source, &format!("{path}.gate"), [d, f], bias, up_init)?)
             }
             MlpKind::Plain => None,
         };
-        let up = Projection::build(source, &format!("{path}.up"), [d, f], bias, init)?;
-        let down = Projection::build(source, &format!("{path}.down"), [f, d], bias, onto)?;
-        Ok(Self { gate, up, down, activation: config.activation })
+        let up = Projection::build(source, &format!("{path}.up"), [d, f], bias, up_init)?;
+        let down = Projection::build(source, &format!("{path}.down"), [f, d], bias, down_init)?;
+        Ok(Self { gate, up, down, activation: shape.activation })
+    }
+
+    /// Every projection with its name, in the order of the forward pass.
+    pub(crate) fn projections_mut(&mut self) -> Vec<(&'static str, &mut Projection)> {
+        let gate = self.gate.as_mut().map(|gate| ("gate", gate));
+        gate.into_iter().chain([("up", &mut self.up), ("down", &mut self.down)]).collect()
     }
 
     /// `[B, T, D]` to `[B, T, D]`.
@@ -61,11 +82,16 @@ impl Mlp {
     }
 
     fn activate(&self, x: Tensor<3>) -> Tensor<3> {
-        match self.activation {
-            Activation::Silu => activation::silu(x),
-            Activation::Gelu => nexus_kernels::gelu_erf(x),
-            Activation::GeluTanh => nexus_kernels::gelu_tanh(x),
-            Activation::Relu => activation::relu(x),
-        }
+        activate(self.activation, x)
+    }
+}
+
+/// The non-linearity of every element.
+pub(super) fn activate(kind: Activation, x: Tensor<3>) -> Tensor<3> {
+    match kind {
+        Activation::Silu => activation::silu(x),
+        Activation::Gelu => nexus_kernels::gelu_erf(x),
+        Activation::GeluTanh => nexus_kernels::gelu_tanh(x),
+        Activation::Relu => activation::relu(x),
     }
 }

@@ -1,26 +1,43 @@
-//! The decoder and its parts.
+//! The models and their parts.
 
 mod attention;
 mod cache;
 mod config;
 mod decoder;
+mod embedding;
+mod encoder;
+mod encoder_config;
+mod encoder_decoder;
 mod family;
+mod head;
 mod loss;
 mod mlp;
+mod network;
 mod norm;
 mod pass;
 mod projection;
+mod relative_bias;
 mod rotary;
+mod seq2seq_cache;
+mod seq2seq_config;
 mod source;
 
 pub use cache::Cache;
 pub use config::{Activation, AttentionBias, DecoderConfig, MlpKind, NormKind, Position};
-pub use decoder::{Decoder, ids_tensor};
+pub use decoder::Decoder;
+pub use embedding::Embedding;
+pub use encoder::Encoder;
+pub use encoder_config::{EncoderConfig, Pooler};
+pub use encoder_decoder::{EncoderDecoder, Memory};
 pub(crate) use family::split_path;
-pub use family::{ConfigReader, Family, MODEL_TYPES, Spec, StoredAs};
+pub use family::{ConfigReader, Family, MODEL_TYPES, ModelConfig, Spec, StoredAs};
+pub use head::{Classes, Head, Problem};
 pub use loss::LossSum;
+pub use network::{Classify, Model, TokenBatch, ids_tensor};
 pub use pass::Pass;
 pub use projection::{AdapterState, LowRank, LowRankSettings, Projection};
 pub use rotary::{RotaryConfig, RotaryScaling};
+pub use seq2seq_cache::Seq2SeqCache;
+pub use seq2seq_config::EncoderDecoderConfig;
 pub(crate) use source::unit;
 pub use source::{Init, ParameterSource, RandomSource};

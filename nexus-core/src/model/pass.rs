@@ -1,5 +1,6 @@
 //! What one forward pass knows besides its inputs.
 
+use burn::tensor::{Tensor, TensorData};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -21,6 +22,21 @@ impl Pass {
     /// A training pass whose dropout masks follow from `seed`; give every micro-batch its own.
     pub fn training(seed: u64) -> Self {
         Self { dropout_seed: Some(seed) }
+    }
+
+    /// Drops elements of hidden states with `probability` while training; `site` separates the places of a model.
+    pub(crate) fn dropout(&self, x: Tensor<3>, probability: f64, site: u64) -> Tensor<3> {
+        let [batch, time, width] = x.dims();
+        // Adapters count their masks from 0.
+        let salt = (1 << 32) + site;
+        match self.dropout_mask(probability, salt, [batch * time, width]) {
+            Some(mask) => {
+                let mask = TensorData::new(mask, [batch, time, width]);
+                let mask = Tensor::from_data(mask, &x.device());
+                x * mask
+            }
+            None => x,
+        }
     }
 
     /// The mask for one layer, with kept elements already scaled by `1 / (1 - probability)`; `None` when

@@ -25,6 +25,12 @@ pub trait ParameterSource {
     /// [`Error::Weights`](crate::Error::Weights) when the source lacks the parameter or holds another shape.
     fn values(&mut self, path: &str, shape: &[usize], init: Init) -> Result<Vec<f32>>;
 
+    /// Whether the source holds the parameter at `path`; `None` when it makes up whatever is asked for.
+    fn has(&self, path: &str) -> Option<bool> {
+        let _ = path;
+        None
+    }
+
     /// The device on which parameters are created.
     fn device(&self) -> &Device;
 

@@ -2,7 +2,7 @@
 
 use super::atomic::read_bounded;
 use super::tensor_file::TensorFile;
-use crate::model::{Init, ParameterSource, Spec};
+use crate::model::{Init, ParameterSource, RandomSource, Spec, split_path};
 use crate::{Error, Result};
 use burn::tensor::Device;
 use serde::Deserialize;
@@ -21,6 +21,29 @@ pub(super) struct Checkpoint<'a> {
     /// Which file holds a key.
     keys: BTreeMap<String, usize>,
     used: BTreeSet<String>,
+    /// Where the parameters of a head come from that the files lack.
+    fresh: Option<FreshHead>,
+}
+
+/// A head that is put on top of a stored model.
+#[derive(Debug)]
+pub(super) struct FreshHead {
+    /// Gives the new parameters.
+    pub(super) source: RandomSource,
+    /// Whether the stored classes are the wanted ones.
+    pub(super) keep_classes: bool,
+}
+
+impl FreshHead {
+    /// Whether the parameter at `path` is made up rather than read.
+    fn makes(&self, path: &str, stored: bool) -> bool {
+        let (module, _) = split_path(path);
+        match module.split('.').next() {
+            Some("classes") => !(stored && self.keep_classes),
+            Some("pooler" | "masked" | "head") => !stored,
+            _ => false,
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -44,17 +67,19 @@ impl<'a> Checkpoint<'a> {
             let keys = file.names().map(|name| (name.to_string(), 0)).collect();
             (vec![file], keys)
         };
-        Ok(Self { spec, device, files, keys, used: BTreeSet::new() })
+        Ok(Self { spec, device, files, keys, used: BTreeSet::new(), fresh: None })
+    }
+
+    /// Allows the files to lack the head, or to hold another.
+    pub(super) fn with_fresh_head(mut self, fresh: FreshHead) -> Self {
+        self.fresh = Some(fresh);
+        self
     }
 
     /// The key as this file spells it: older files leave out the prefix of the bare model.
     fn spelled(&self, key: &str) -> Option<String> {
-        let bare = || key.strip_prefix(self.spec.names().optional_prefix);
-        [Some(key), bare()]
-            .into_iter()
-            .flatten()
-            .find(|k| self.keys.contains_key(*k))
-            .map(Into::into)
+        let spellings = self.spec.names().spellings(key).into_iter().flatten();
+        std::iter::once(key.to_string()).chain(spellings).find(|k| self.keys.contains_key(k))
     }
 
     fn read(&mut self, key: &str) -> Result<(Vec<f32>, Vec<usize>)> {
@@ -63,44 +88,67 @@ impl<'a> Checkpoint<'a> {
 
     /// Checks that nothing in the files was left over.
     pub(super) fn finish(mut self) -> Result<()> {
-        if self.spec.config.tied_head && self.keys.contains_key("lm_head.weight") {
-            // Some writers store the tied head as a copy. A head that differs means the config is wrong.
-            let embedding = self.spec.stored_as("embedding.weight").key;
-            let embedding = self.spelled(&embedding).unwrap_or(embedding);
-            if self.read("lm_head.weight")? != self.read(&embedding)? {
-                return Err(Error::Weights {
-                    key: "lm_head.weight".into(),
-                    expected: "a copy of the embedding, since tie_word_embeddings is true".into(),
-                    found: "other values; set tie_word_embeddings to false in config.json".into(),
-                });
+        let names = self.spec.names();
+        for (key, original) in names.copies {
+            if self.keys.contains_key(*key) && !self.used.contains(*key) {
+                self.check_copy(key, original)?;
             }
-            self.used.insert("lm_head.weight".into());
         }
-        let buffers = self.spec.names().buffers;
+        let other_head = |key: &str| {
+            self.fresh.is_some() && names.head_keys.iter().any(|head| key.starts_with(head))
+        };
         let left: Vec<_> = self
             .keys
             .keys()
             .filter(|key| !self.used.contains(*key))
-            .filter(|key| !buffers.iter().any(|buffer| key.ends_with(buffer)))
+            .filter(|key| !names.buffers.iter().any(|buffer| key.ends_with(buffer)))
+            .filter(|key| !other_head(key))
             .collect();
         match left.first() {
             None => Ok(()),
             Some(key) => Err(Error::Weights {
                 key: key.to_string(),
-                expected: format!(
-                    "only the tensors of a {} with {} layers",
-                    self.spec.json.get("model_type").and_then(|v| v.as_str()).unwrap_or("decoder"),
-                    self.spec.config.layers
-                ),
+                expected: format!("only the tensors of {}", self.described()),
                 found: format!("{} tensor(s) that belong to no part of it", left.len()),
             }),
         }
     }
+
+    /// The model in words.
+    fn described(&self) -> String {
+        let json = &self.spec.json;
+        let text =
+            |value: Option<&serde_json::Value>| value.and_then(|v| v.as_str().map(str::to_string));
+        let class = json.get("architectures").and_then(|list| text(list.get(0)));
+        let kind = class.or_else(|| text(json.get("model_type")));
+        let layers = ["num_hidden_layers", "n_layer", "n_layers", "num_layers"];
+        let layers = layers.iter().find_map(|field| json.get(*field)?.as_u64()).unwrap_or(0);
+        format!("a {} with {layers} layers", kind.unwrap_or_else(|| "model".into()))
+    }
+
+    /// Some writers store a tied parameter as a copy. A copy that differs means that it is not tied.
+    fn check_copy(&mut self, key: &str, original: &str) -> Result<()> {
+        let stored = self.spec.stored_as(original).key;
+        let Some(stored) = self.spelled(&stored) else { return Ok(()) };
+        if self.read(key)? != self.read(&stored)? {
+            return Err(Error::Weights {
+                key: key.into(),
+                expected: format!("a copy of {stored}, to which config.json ties it"),
+                found: "other values; set tie_word_embeddings to false in config.json".into(),
+            });
+        }
+        self.used.insert(key.into());
+        Ok(())
+    }
 }
 
 impl ParameterSource for Checkpoint<'_> {
-    fn values(&mut self, path: &str, shape: &[usize], _init: Init) -> Result<Vec<f32>> {
+    fn values(&mut self, path: &str, shape: &[usize], init: Init) -> Result<Vec<f32>> {
         let stored = self.spec.stored_as(path);
+        let is_stored = self.spelled(&stored.key).is_some();
+        if let Some(fresh) = self.fresh.as_mut().filter(|fresh| fresh.makes(path, is_stored)) {
+            return fresh.source.values(path, shape, init);
+        }
         let mut expected = shape.to_vec();
         if stored.transposed {
             expected.reverse();
@@ -127,6 +175,10 @@ impl ParameterSource for Checkpoint<'_> {
             (true, &[rows, columns]) => transpose(&values, columns, rows),
             _ => values,
         })
+    }
+
+    fn has(&self, path: &str) -> Option<bool> {
+        Some(self.spelled(&self.spec.stored_as(path).key).is_some())
     }
 
     fn device(&self) -> &Device {

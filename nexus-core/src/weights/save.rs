@@ -2,7 +2,7 @@
 
 use super::checkpoint::transpose;
 use super::parameters::parameters;
-use crate::model::Decoder;
+use crate::model::Model;
 use crate::{Error, Result};
 use half::bf16;
 use safetensors::View;
@@ -69,7 +69,7 @@ impl View for &OwnedTensor {
 ///
 /// # Errors
 /// [`Error::Io`]; [`Error::Adapter`] when an adapter is attached.
-pub fn save(model: &Decoder, folder: &Path, dtype: StoredDtype) -> Result<()> {
+pub fn save(model: &impl Model, folder: &Path, dtype: StoredDtype) -> Result<()> {
     let spec = model.spec();
     let mut tensors = BTreeMap::new();
     for parameter in parameters(model) {

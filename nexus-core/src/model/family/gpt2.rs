@@ -3,28 +3,30 @@
 //! Deviations: the dropouts of the config (`embd_pdrop`, `resid_pdrop`, `attn_pdrop`) are not applied while training;
 //! cross-attention, and the two options that change the attention's scale, are refused.
 
-use super::super::config::{Activation, AttentionBias, DecoderConfig, MlpKind, NormKind, Position};
-use super::{ConfigReader, Names};
+use super::super::config::{AttentionBias, DecoderConfig, MlpKind, NormKind, Position};
+use super::ConfigReader;
+use super::names::{Names, Stack};
 use crate::Result;
 
 pub(super) const NAMES: Names = Names {
-    blocks: "transformer.h",
-    modules: &[
-        ("attention_norm", "ln_1"),
-        ("attention", "attn"),
-        ("attention.inputs.fused", "attn.c_attn"),
-        ("attention.output", "attn.c_proj"),
-        ("mlp_norm", "ln_2"),
-        ("mlp.up", "mlp.c_fc"),
-        ("mlp.down", "mlp.c_proj"),
-        ("embedding", "transformer.wte"),
-        ("positions", "transformer.wpe"),
-        ("norm", "transformer.ln_f"),
-        ("head", "lm_head"),
-    ],
+    prefix: "transformer.",
+    stacks: &[Stack {
+        path: ("blocks", "h"),
+        modules: &[&[
+            ("attention_norm", "ln_1"),
+            ("attention.inputs.fused", "attn.c_attn"),
+            ("attention.output", "attn.c_proj"),
+            ("mlp_norm", "ln_2"),
+            ("mlp.up", "mlp.c_fc"),
+            ("mlp.down", "mlp.c_proj"),
+        ]],
+    }],
+    base: &[("embedding", "wte"), ("positions", "wpe"), ("norm", "ln_f")],
+    heads: &[("head", "lm_head"), ("classes", "score")],
     conv1d: true,
-    optional_prefix: "transformer.",
     buffers: &[".attn.bias", ".attn.masked_bias"],
+    copies: &[("lm_head.weight", "embedding.weight")],
+    head_keys: &["lm_head.", "score."],
 };
 
 pub(super) fn config(json: &ConfigReader) -> Result<DecoderConfig> {
@@ -40,15 +42,7 @@ pub(super) fn config(json: &ConfigReader) -> Result<DecoderConfig> {
         return Err(json.wrong("n_head", &format!("a divisor of n_embd = {hidden}")));
     }
     let layers = json.size("n_layer")?;
-    let activation = match json.optional_text("activation_function")?.unwrap_or("gelu_new") {
-        "gelu_new" | "gelu_pytorch_tanh" => Activation::GeluTanh,
-        "gelu" => Activation::Gelu,
-        "relu" => Activation::Relu,
-        "silu" | "swish" => Activation::Silu,
-        _ => {
-            return Err(json.wrong("activation_function", "one of gelu_new, gelu, relu, silu"));
-        }
-    };
+    let activation = json.activation("activation_function", "gelu_new")?;
     Ok(DecoderConfig {
         vocab_size: json.size("vocab_size")?,
         hidden_size: hidden,

@@ -3,31 +3,34 @@
 //!
 //! Deviations: `attention_dropout` is not applied while training; `pretraining_tp` is ignored (it only reorders sums).
 
-use super::super::config::{Activation, AttentionBias, DecoderConfig, MlpKind, NormKind, Position};
-use super::{ConfigReader, Names, rope};
+use super::super::config::{AttentionBias, DecoderConfig, MlpKind, NormKind, Position};
+use super::names::{Names, Stack};
+use super::{ConfigReader, rope};
 use crate::Result;
 use serde_json::Value;
 
 pub(super) const NAMES: Names = Names {
-    blocks: "model.layers",
-    modules: &[
-        ("attention_norm", "input_layernorm"),
-        ("attention", "self_attn"),
-        ("attention.inputs.query", "self_attn.q_proj"),
-        ("attention.inputs.key", "self_attn.k_proj"),
-        ("attention.inputs.value", "self_attn.v_proj"),
-        ("attention.output", "self_attn.o_proj"),
-        ("mlp_norm", "post_attention_layernorm"),
-        ("mlp.gate", "mlp.gate_proj"),
-        ("mlp.up", "mlp.up_proj"),
-        ("mlp.down", "mlp.down_proj"),
-        ("embedding", "model.embed_tokens"),
-        ("norm", "model.norm"),
-        ("head", "lm_head"),
-    ],
+    prefix: "model.",
+    stacks: &[Stack {
+        path: ("blocks", "layers"),
+        modules: &[&[
+            ("attention_norm", "input_layernorm"),
+            ("attention.inputs.query", "self_attn.q_proj"),
+            ("attention.inputs.key", "self_attn.k_proj"),
+            ("attention.inputs.value", "self_attn.v_proj"),
+            ("attention.output", "self_attn.o_proj"),
+            ("mlp_norm", "post_attention_layernorm"),
+            ("mlp.gate", "mlp.gate_proj"),
+            ("mlp.up", "mlp.up_proj"),
+            ("mlp.down", "mlp.down_proj"),
+        ]],
+    }],
+    base: &[("embedding", "embed_tokens"), ("norm", "norm")],
+    heads: &[("head", "lm_head"), ("classes", "score")],
     conv1d: false,
-    optional_prefix: "model.",
     buffers: &[".rotary_emb.inv_freq"],
+    copies: &[("lm_head.weight", "embedding.weight")],
+    head_keys: &["lm_head.", "score."],
 };
 
 pub(super) fn config(json: &ConfigReader, model_type: &str) -> Result<DecoderConfig> {
@@ -48,13 +51,7 @@ pub(super) fn config(json: &ConfigReader, model_type: &str) -> Result<DecoderCon
         "mistral" => AttentionBias { qkv: false, output: false },
         _ => AttentionBias { qkv: bias, output: bias },
     };
-    let activation = match json.optional_text("hidden_act")?.unwrap_or("silu") {
-        "silu" | "swish" => Activation::Silu,
-        "gelu" => Activation::Gelu,
-        "gelu_new" | "gelu_pytorch_tanh" => Activation::GeluTanh,
-        "relu" => Activation::Relu,
-        _ => return Err(json.wrong("hidden_act", "one of silu, gelu, gelu_pytorch_tanh, relu")),
-    };
+    let activation = json.activation("hidden_act", "silu")?;
     let max_positions = json.size("max_position_embeddings")?;
     Ok(DecoderConfig {
         vocab_size: json.size("vocab_size")?,

@@ -1,5 +1,6 @@
 //! Typed access to the fields of a `config.json`.
 
+use super::super::config::Activation;
 use crate::{Error, Result};
 use serde_json::{Map, Value};
 use std::path::Path;
@@ -15,6 +16,27 @@ impl<'a> ConfigReader<'a> {
     /// A reader over `json`, which came from `path`.
     pub fn new(json: &'a Map<String, Value>, path: &'a Path) -> Self {
         Self { json, path }
+    }
+
+    /// The first of `architectures`, unless there is none.
+    ///
+    /// # Errors
+    /// [`Error::Format`] when the field is not a list of texts.
+    pub fn architecture(&self) -> Result<Option<&'a str>> {
+        let Some(list) = self.value("architectures") else { return Ok(None) };
+        let Value::Array(list) = list else {
+            return Err(self.wrong("architectures", "a list of class names"));
+        };
+        list.first()
+            .map(|first| {
+                first.as_str().ok_or_else(|| self.wrong("architectures", "a list of class names"))
+            })
+            .transpose()
+    }
+
+    /// The number of fields.
+    pub fn len(&self) -> usize {
+        self.json.len()
     }
 
     /// Whether there is no field at all.
@@ -101,6 +123,16 @@ impl<'a> ConfigReader<'a> {
         })
     }
 
+    /// A non-linearity by its name in transformers, or the one named `default` when the field is absent.
+    ///
+    /// # Errors
+    /// [`Error::Format`] for a name that is not known.
+    pub fn activation(&self, field: &str, default: &str) -> Result<Activation> {
+        activation(self.optional_text(field)?.unwrap_or(default)).ok_or_else(|| {
+            self.wrong(field, "one of gelu, gelu_new, gelu_pytorch_tanh, relu, silu, swish")
+        })
+    }
+
     /// Refuses a flag that the decoder does not implement.
     ///
     /// # Errors
@@ -123,4 +155,15 @@ impl<'a> ConfigReader<'a> {
         };
         Error::format(self.path, format!("field '{field}': expected {expected}, found {found}"))
     }
+}
+
+/// A non-linearity by its name in transformers.
+pub(super) fn activation(name: &str) -> Option<Activation> {
+    Some(match name {
+        "gelu_new" | "gelu_pytorch_tanh" => Activation::GeluTanh,
+        "gelu" => Activation::Gelu,
+        "relu" => Activation::Relu,
+        "silu" | "swish" => Activation::Silu,
+        _ => return None,
+    })
 }
