@@ -9,7 +9,7 @@ use super::source::{Init, ParameterSource};
 use crate::Result;
 use burn::module::Module;
 use burn::tensor::Tensor;
-use nexus_kernels::{AttentionConfig, attention, attention_fused};
+use nexus_kernels::{AttentionConfig, AttentionContext, attention, attention_fused};
 
 /// Multi-head attention (Vaswani et al. 2017, arXiv:1706.03762, section 3.2), with K <= H key/value heads
 /// (grouped queries; Ainslie et al. 2023, arXiv:2305.13245).
@@ -88,13 +88,16 @@ impl Attention {
         let (heads, kv_heads, dim) = (self.heads, self.kv_heads, self.head_dim);
         let config = AttentionConfig::new(heads, kv_heads, dim).with_window(window);
         let mixed = match cache {
-            None => match &self.inputs.fused {
-                Some(fused) => attention_fused(fused.forward(x, pass), rotary.cloned(), config),
-                None => {
-                    let [query, key, value] = self.project(x, pass);
-                    attention(query, key, value, rotary.cloned(), config)
+            None => {
+                let context = AttentionContext { rotary: rotary.cloned(), ..Default::default() };
+                match &self.inputs.fused {
+                    Some(fused) => attention_fused(fused.forward(x, pass), &context, config),
+                    None => {
+                        let [query, key, value] = self.project(x, pass);
+                        attention(query, key, value, &context, config)
+                    }
                 }
-            },
+            }
             Some(cache) => {
                 let [query, key, value] = self.project(x, pass);
                 // Keys are cached rotated, so each is rotated once.
@@ -104,7 +107,8 @@ impl Attention {
                 };
                 let (key, value) = cache.extend(key, value);
                 let offset = key.dims()[1] - query.dims()[1];
-                attention(query, key, value, None, config.with_offset(offset))
+                let context = AttentionContext::default();
+                attention(query, key, value, &context, config.with_offset(offset))
             }
         };
         self.output.forward(mixed, pass)
