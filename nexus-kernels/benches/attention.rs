@@ -3,7 +3,7 @@
 use burn::tensor::{Device, Distribution, Tensor};
 use criterion::{Criterion, criterion_group, criterion_main};
 use nexus_kernels::reference::attention as attention_reference;
-use nexus_kernels::{AttentionConfig, attention};
+use nexus_kernels::{AttentionConfig, AttentionContext, attention};
 use std::hint::black_box;
 use std::time::Duration;
 
@@ -32,7 +32,8 @@ fn bench(criterion: &mut Criterion) {
                 group.bench_function(format!("{name} {pass}"), |bencher| {
                     bencher.iter(|| {
                         let rotary = Some((cos.clone(), sin.clone()));
-                        let out = op(q.clone(), k.clone(), v.clone(), rotary, config);
+                        let context = AttentionContext { rotary, ..Default::default() };
+                        let out = op(q.clone(), k.clone(), v.clone(), &context, config);
                         if tracked {
                             black_box(out.sum().backward());
                         } else {
@@ -45,13 +46,7 @@ fn bench(criterion: &mut Criterion) {
     }
 }
 
-type Op = fn(
-    Tensor<3>,
-    Tensor<3>,
-    Tensor<3>,
-    Option<(Tensor<2>, Tensor<2>)>,
-    AttentionConfig,
-) -> Tensor<3>;
+type Op = fn(Tensor<3>, Tensor<3>, Tensor<3>, &AttentionContext, AttentionConfig) -> Tensor<3>;
 
 criterion_group!(benches, bench);
 criterion_main!(benches);

@@ -28,6 +28,7 @@
 //!
 //! What is lost: the tile on the diagonal is computed whole (18 % at T = 256), fresh memory for the gradients, copies.
 
+mod config;
 mod reference;
 
 #[cfg(feature = "flex")]
@@ -41,98 +42,26 @@ mod rows;
 #[cfg(feature = "flex")]
 mod tile;
 
+pub use config::{AttentionConfig, AttentionContext};
 pub use reference::attention_reference;
 
 use burn::tensor::Tensor;
 
-/// The shape of an attention.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct AttentionConfig {
-    /// Query heads, H; a multiple of `kv_heads`.
-    pub heads: usize,
-    /// Key and value heads, K.
-    pub kv_heads: usize,
-    /// The size of one head.
-    pub head_dim: usize,
-    /// How many positions a query sees, itself included; `None` for all that are not later.
-    pub window: Option<usize>,
-    /// Multiplies the scores.
-    pub scale: f64,
-    /// The number of (cached) keys before the key of the first query, S - T.
-    pub offset: usize,
-}
-
-impl AttentionConfig {
-    /// Whole sequences without a window, scores scaled by `head_dim^-0.5`.
-    pub fn new(heads: usize, kv_heads: usize, head_dim: usize) -> Self {
-        let scale = (head_dim as f64).powf(-0.5);
-        Self { heads, kv_heads, head_dim, window: None, scale, offset: 0 }
-    }
-
-    /// With a sliding window of `window` positions.
-    pub fn with_window(self, window: Option<usize>) -> Self {
-        Self { window, ..self }
-    }
-
-    /// With another factor on the scores.
-    pub fn with_scale(self, scale: f64) -> Self {
-        Self { scale, ..self }
-    }
-
-    /// With `offset` cached positions before the first query.
-    pub fn with_offset(self, offset: usize) -> Self {
-        Self { offset, ..self }
-    }
-
-    /// Key positions that the query at `row` of T sees, a non-empty range.
-    fn visible(&self, row: usize) -> (usize, usize) {
-        let end = self.offset + row + 1;
-        (self.window.map_or(0, |window| end.saturating_sub(window)), end)
-    }
-
-    /// First column and width of query, key and value in a fused projection.
-    fn parts(&self) -> [(usize, usize); 3] {
-        let (q, kv) = (self.heads * self.head_dim, self.kv_heads * self.head_dim);
-        [(0, q), (q, kv), (q + kv, kv)]
-    }
-
-    /// Panics unless the tables fit.
-    fn check_rotary(&self, time: usize, rotary: Option<&(Tensor<2>, Tensor<2>)>) {
-        if let Some((cos, sin)) = rotary {
-            assert_eq!(self.offset, 0, "cached keys are rotated before they are cached");
-            assert_eq!(self.head_dim % 2, 0, "rotary positions pair the dimensions of a head");
-            assert_eq!(cos.dims(), [time, self.head_dim / 2], "shape of the cosines");
-            assert_eq!(sin.dims(), [time, self.head_dim / 2], "shape of the sines");
-        }
-    }
-
-    /// Panics unless the arguments fit together; returns `[B, T, S]`.
-    fn check(&self, query: [usize; 3], key: [usize; 3], value: [usize; 3]) -> [usize; 3] {
-        let Self { heads, kv_heads, head_dim, .. } = *self;
-        assert!(kv_heads > 0 && heads % kv_heads == 0, "{heads} heads in {kv_heads} groups");
-        assert!(self.window != Some(0), "a window of zero positions sees nothing");
-        let [batch, time, _] = query;
-        let keys = self.offset + time;
-        assert_eq!(query, [batch, time, heads * head_dim], "shape of the queries");
-        assert_eq!(key, [batch, keys, kv_heads * head_dim], "shape of the keys");
-        assert_eq!(value, [batch, keys, kv_heads * head_dim], "shape of the values");
-        [batch, time, keys]
-    }
-}
-
-/// Causal attention of T queries over S = offset + T keys.
+/// Attention of T queries over S keys; causal over S = offset + T keys unless the configuration is bidirectional.
 ///
-/// With `rotary`, queries and keys are rotated inside (half-split layout: dimension `i` is paired with
-/// `i + head_dim/2`), which needs whole sequences, `offset == 0`. With cached keys rotate before caching and pass
-/// `None`. Cosine and sine are constants: no gradient flows to them.
+/// With [`rotary`](AttentionContext::rotary) positions queries and keys are rotated inside (half-split layout: dimension
+/// `i` is paired with `i + head_dim/2`), which needs whole sequences: `offset == 0`, S = T. With cached keys rotate
+/// before caching.
 ///
-/// f32 on flex takes the fast path (differentiable in any of query, key and value); everything else
+/// A query that sees no key gives zeros, and no gradient. Keys and values of padding may be any finite numbers.
+///
+/// f32 on flex takes the fast path (differentiable in any of query, key, value and bias); everything else
 /// [`attention_reference`]. The fast path computes the same bits for any number of threads, and reads views whose last
 /// dimension is contiguous (parts of a fused projection) in place.
 ///
 /// # Shapes
-/// `query`: `[B, T, H*head_dim]`; `key`, `value`: `[B, S, K*head_dim]`; `rotary`: cosine and sine
-/// `[T, head_dim/2]`; result `[B, T, H*head_dim]`.
+/// `query`: `[B, T, H*head_dim]`; `key`, `value`: `[B, S, K*head_dim]`; `context`: at its fields; result
+/// `[B, T, H*head_dim]`.
 ///
 /// # Panics
 /// When the shapes do not fit the configuration or each other.
@@ -140,31 +69,31 @@ pub fn attention(
     query: Tensor<3>,
     key: Tensor<3>,
     value: Tensor<3>,
-    rotary: Option<(Tensor<2>, Tensor<2>)>,
+    context: &AttentionContext,
     config: AttentionConfig,
 ) -> Tensor<3> {
-    let [_, time, _] = config.check(query.dims(), key.dims(), value.dims());
-    config.check_rotary(time, rotary.as_ref());
+    let shape = config.check(query.dims(), key.dims(), value.dims());
+    context.check(&config, shape);
     #[cfg(feature = "flex")]
-    if extension::applies([&query, &key, &value], rotary.as_ref()) {
-        return extension::separate(query, key, value, rotary, config);
+    if extension::applies([&query, &key, &value], context, &config) {
+        return extension::separate(query, key, value, context, config);
     }
-    attention_reference(query, key, value, rotary, config)
+    attention_reference(query, key, value, context, config)
 }
 
-/// [`attention`] of whole sequences (`offset == 0`) whose queries, keys and values are side by side in one tensor, the
-/// output of a fused projection.
+/// [`attention`] of whole sequences (`offset == 0`, S = T) whose queries, keys and values are side by side in one tensor,
+/// the output of a fused projection.
 ///
 /// On the fast path the gradient is written into one tensor too.
 ///
 /// # Shapes
-/// `inputs`: `[B, T, (H + 2K)*head_dim]`; `rotary`: as [`attention`]; result `[B, T, H*head_dim]`.
+/// `inputs`: `[B, T, (H + 2K)*head_dim]`; `context`: as [`attention`]; result `[B, T, H*head_dim]`.
 ///
 /// # Panics
 /// As [`attention`].
 pub fn attention_fused(
     inputs: Tensor<3>,
-    rotary: Option<(Tensor<2>, Tensor<2>)>,
+    context: &AttentionContext,
     config: AttentionConfig,
 ) -> Tensor<3> {
     let [batch, time, width] = inputs.dims();
@@ -172,12 +101,11 @@ pub fn attention_fused(
     let parts = config.parts();
     assert_eq!(width, parts[2].0 + parts[2].1, "width of the fused projection");
     let [query, key, value] = parts.map(|(_, width)| [batch, time, width]);
-    config.check(query, key, value);
-    config.check_rotary(time, rotary.as_ref());
+    context.check(&config, config.check(query, key, value));
     #[cfg(feature = "flex")]
-    if extension::applies([&inputs], rotary.as_ref()) {
-        return extension::fused(inputs, rotary, config);
+    if extension::applies([&inputs], context, &config) {
+        return extension::fused(inputs, context, config);
     }
     let [query, key, value] = parts.map(|(from, width)| inputs.clone().narrow(2, from, width));
-    attention_reference(query, key, value, rotary, config)
+    attention_reference(query, key, value, context, config)
 }

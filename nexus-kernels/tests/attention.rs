@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use nexus_kernels::reference::attention as attention_reference;
-use nexus_kernels::{AttentionConfig, attention, attention_fused};
+use nexus_kernels::{AttentionConfig, AttentionContext, attention, attention_fused};
 
 /// Largest difference allowed, relative to the largest element (or to [`FLOOR`], for gradients that are rounding only:
 /// a query that sees one key has none).
@@ -33,7 +33,7 @@ impl Case {
         [random(q, 1, 2.0, device), random(k, 2, 2.0, device), random(v, 3, 1.0, device)]
     }
 
-    fn table(&self, device: &Device) -> Option<(Tensor<2>, Tensor<2>)> {
+    fn context(&self, device: &Device) -> AttentionContext {
         let half = self.config.head_dim / 2;
         let angles: Vec<f64> = (0..self.time)
             .flat_map(|t| (0..half).map(move |i| t as f64 * 1e4f64.powf(-(i as f64) / half as f64)))
@@ -42,7 +42,8 @@ impl Case {
             let values: Vec<f32> = angles.iter().map(|&a| f(a) as f32).collect();
             Tensor::from_data(TensorData::new(values, [self.time, half]), device)
         };
-        self.rotary.then(|| (tensor(f64::cos), tensor(f64::sin)))
+        let rotary = self.rotary.then(|| (tensor(f64::cos), tensor(f64::sin)));
+        AttentionContext { rotary, ..Default::default() }
     }
 }
 
@@ -76,13 +77,7 @@ fn agree(what: &str, found: &[f32], expected: &[f32]) {
     }
 }
 
-type Op = fn(
-    Tensor<3>,
-    Tensor<3>,
-    Tensor<3>,
-    Option<(Tensor<2>, Tensor<2>)>,
-    AttentionConfig,
-) -> Tensor<3>;
+type Op = fn(Tensor<3>, Tensor<3>, Tensor<3>, &AttentionContext, AttentionConfig) -> Tensor<3>;
 
 /// Output and the gradients of those inputs that are `tracked`, of the output's product with random numbers.
 fn run(op: Op, case: &Case, tracked: [bool; 3]) -> Vec<Vec<f32>> {
@@ -91,7 +86,7 @@ fn run(op: Op, case: &Case, tracked: [bool; 3]) -> Vec<Vec<f32>> {
     let mut tracked = tracked.iter();
     let inputs = inputs.map(|x| if *tracked.next().unwrap() { x.require_grad() } else { x });
     let [q, k, v] = inputs.clone();
-    let out = op(q, k, v, case.table(&device), case.config);
+    let out = op(q, k, v, &case.context(&device), case.config);
     let loss = (out.clone() * random(out.dims(), 4, 1.0, &device)).sum();
     let grads = loss.backward();
     let mut results = vec![values(out)];
@@ -160,7 +155,7 @@ fn parts_of_a_fused_projection() {
         let part = |from, length| all.clone().narrow(2, from, length);
         let parts = [part(0, width), part(width, kv), part(width + kv, kv)];
         let [q, k, v] = parts;
-        let out = op(q, k, v, case.table(&device), case.config);
+        let out = op(q, k, v, &case.context(&device), case.config);
         // The gradient of a transpose arrives with strides of its own.
         let weights = random([70, 2, width], 6, 1.0, &device);
         let grads = (out.clone().swap_dims(0, 1) * weights).sum().backward();
@@ -172,7 +167,7 @@ fn parts_of_a_fused_projection() {
     // The same from one operation.
     let device = Device::flex().autodiff();
     let all = random([2, 70, width + 2 * kv], 5, 1.5, &device).require_grad();
-    let out = attention_fused(all.clone(), case.table(&device), case.config);
+    let out = attention_fused(all.clone(), &case.context(&device), case.config);
     let weights = random([70, 2, width], 6, 1.0, &device);
     let grads = (out.clone().swap_dims(0, 1) * weights).sum().backward();
     assert_eq!(values(out), found[0]);
@@ -188,7 +183,7 @@ fn inputs_with_strided_last_dimension() {
         inputs[0].clone(),
         inputs[1].clone(),
         inputs[2].clone(),
-        None,
+        &AttentionContext::default(),
         case.config,
     ));
     let [q, k, v] = inputs.map(|x| {
@@ -197,7 +192,7 @@ fn inputs_with_strided_last_dimension() {
         let data = TensorData::new(flat, [dims[0], dims[2], dims[1]]);
         Tensor::<3>::from_data(data, &device).swap_dims(1, 2)
     });
-    agree("out", &values(attention(q, k, v, None, case.config)), &expected);
+    agree("out", &values(attention(q, k, v, &AttentionContext::default(), case.config)), &expected);
 }
 
 #[test]
@@ -214,7 +209,7 @@ fn gradients_of_some_inputs() {
     // Without autodiff the same values.
     let device = Device::flex();
     let [q, k, v] = case.inputs(&device);
-    assert_eq!(values(attention(q, k, v, case.table(&device), case.config)), all[0]);
+    assert_eq!(values(attention(q, k, v, &case.context(&device), case.config)), all[0]);
 }
 
 #[test]
@@ -226,7 +221,7 @@ fn finite_differences() {
     let weights = random([1, 3, 8], 7, 1.0, &device);
     let loss = |inputs: &[Tensor<3>; 3]| {
         let [q, k, v] = inputs.clone();
-        let out = attention(q, k, v, case.table(&device), case.config);
+        let out = attention(q, k, v, &case.context(&device), case.config);
         values(out * weights.clone()).iter().map(|x| f64::from(*x)).sum::<f64>()
     };
     let tracked = inputs
@@ -234,7 +229,7 @@ fn finite_differences() {
         .map(|x| Tensor::<3>::from_data(x.into_data(), &device.clone().autodiff()).require_grad());
     let [q, k, v] = tracked.clone();
     let autodiff = device.clone().autodiff();
-    let out = attention(q, k, v, case.table(&autodiff), case.config);
+    let out = attention(q, k, v, &case.context(&autodiff), case.config);
     let weight_data = Tensor::<3>::from_data(weights.clone().into_data(), &autodiff);
     let grads = (out * weight_data).sum().backward();
     for (which, tensor) in tracked.iter().enumerate() {
@@ -275,7 +270,7 @@ fn nan_is_not_hidden() {
     let mut data = values(q);
     data[3 * 64] = f32::NAN;
     let q = Tensor::from_data(TensorData::new(data, [2, 20, 64]), &device);
-    let out = values(attention(q, k, v, None, case.config));
+    let out = values(attention(q, k, v, &AttentionContext::default(), case.config));
     assert!(out[3 * 64..3 * 64 + 32].iter().all(|x| x.is_nan()));
     assert!(out[4 * 64..].iter().all(|x| x.is_finite()));
 }
@@ -286,8 +281,8 @@ fn other_float_types_take_the_reference() {
     let device = Device::flex();
     let wide = case.inputs(&device).map(|x| x.cast(burn::tensor::DType::F64));
     let [q, k, v] = wide;
-    let out = attention(q, k, v, None, case.config);
+    let out = attention(q, k, v, &AttentionContext::default(), case.config);
     let [q, k, v] = case.inputs(&device);
-    let expected = values(attention_reference(q, k, v, None, case.config));
+    let expected = values(attention_reference(q, k, v, &AttentionContext::default(), case.config));
     agree("out", &values(out.cast(burn::tensor::DType::F32)), &expected);
 }

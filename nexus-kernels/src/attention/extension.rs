@@ -1,9 +1,9 @@
 //! The fast path as an operation of the flex backend, with its place in the autodiff graph.
 
-use super::AttentionConfig;
 use super::backward::{self, Saved};
 use super::forward::forward;
 use super::tile::{Heads, Turn};
+use super::{AttentionConfig, AttentionContext};
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
@@ -46,11 +46,16 @@ pub(super) enum Rotary<B: Backend> {
 /// Whether the fast path can compute with these.
 pub(super) fn applies<'a>(
     inputs: impl IntoIterator<Item = &'a Tensor<3>>,
-    rotary: Option<&(Tensor<2>, Tensor<2>)>,
+    context: &AttentionContext,
+    config: &AttentionConfig,
 ) -> bool {
     // Comparing devices ignores autodiff.
     inputs.into_iter().all(|x| x.dtype() == DType::F32 && x.device() == Device::flex())
-        && rotary.is_none_or(|(cos, sin)| cos.dtype() == DType::F32 && sin.dtype() == DType::F32)
+        && (context.rotary.as_ref())
+            .is_none_or(|(cos, sin)| cos.dtype() == DType::F32 && sin.dtype() == DType::F32)
+        && config.causal
+        && context.keys.is_none()
+        && context.bias.is_none()
 }
 
 /// [`attention`](super::attention) by the fast path.
@@ -58,22 +63,22 @@ pub(super) fn separate(
     query: Tensor<3>,
     key: Tensor<3>,
     value: Tensor<3>,
-    rotary: Option<(Tensor<2>, Tensor<2>)>,
+    context: &AttentionContext,
     config: AttentionConfig,
 ) -> Tensor<3> {
     let inputs = [query, key, value].map(Tensor::into_dispatch);
     let [query, key, value] = inputs;
-    let rotary = Rotary::dispatch(rotary);
+    let rotary = Rotary::dispatch(context.rotary.clone());
     Tensor::from_dispatch(<Dispatch as AttentionOps>::attention(query, key, value, rotary, config))
 }
 
 /// [`attention_fused`](super::attention_fused) by the fast path.
 pub(super) fn fused(
     inputs: Tensor<3>,
-    rotary: Option<(Tensor<2>, Tensor<2>)>,
+    context: &AttentionContext,
     config: AttentionConfig,
 ) -> Tensor<3> {
-    let (inputs, rotary) = (inputs.into_dispatch(), Rotary::dispatch(rotary));
+    let (inputs, rotary) = (inputs.into_dispatch(), Rotary::dispatch(context.rotary.clone()));
     Tensor::from_dispatch(<Dispatch as AttentionOps>::attention_fused(inputs, rotary, config))
 }
 

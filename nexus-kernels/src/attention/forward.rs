@@ -213,6 +213,6 @@ pub(super) fn conceal(config: &AttentionConfig, query: usize, begin: usize, row:
 
 /// The columns that `query` sees of a tile of `count` columns from key `begin` on.
 fn columns(config: &AttentionConfig, query: usize, begin: usize, count: usize) -> (usize, usize) {
-    let (low, high) = config.visible(query);
+    let (low, high) = config.sight((0, usize::MAX)).of(query);
     (low.saturating_sub(begin).min(count), high.saturating_sub(begin).min(count))
 }

@@ -1,6 +1,7 @@
 //! Attention from plain tensor operations: every backend, every float type.
 
-use super::AttentionConfig;
+use super::config::present;
+use super::{AttentionConfig, AttentionContext};
 use burn::tensor::{Device, Tensor, TensorData, activation};
 
 /// [`attention`](super::attention) composed from plain tensor operations; holds the scores `[B, H, T, S]`.
@@ -8,44 +9,79 @@ pub fn attention_reference(
     query: Tensor<3>,
     key: Tensor<3>,
     value: Tensor<3>,
-    rotary: Option<(Tensor<2>, Tensor<2>)>,
+    context: &AttentionContext,
     config: AttentionConfig,
 ) -> Tensor<3> {
     let AttentionConfig { heads, kv_heads, head_dim: dim, .. } = config;
-    let [batch, time, keys] = config.check(query.dims(), key.dims(), value.dims());
+    let shape @ [batch, time, keys] = config.check(query.dims(), key.dims(), value.dims());
+    context.check(&config, shape);
     let groups = heads / kv_heads;
-    let mask = mask(&config, time, keys, &query.device());
+    let masks = masks(&config, context, shape, &query.device());
     let query = query.reshape([batch, time, heads, dim]);
     let key = key.reshape([batch, keys, kv_heads, dim]);
     let value = value.reshape([batch, keys, kv_heads, dim]).swap_dims(1, 2);
-    let (query, key) = match &rotary {
+    let (query, key) = match &context.rotary {
         Some((cos, sin)) => (rotate(query, cos, sin), rotate(key, cos, sin)),
         None => (query, key),
     };
     // The queries of one group become rows of one product, so keys and values are never repeated.
     let query = query.swap_dims(1, 2).reshape([batch, kv_heads, groups * time, dim]);
     let mut scores = (query * config.scale).matmul(key.swap_dims(1, 2).swap_dims(2, 3));
-    if let Some(mask) = mask {
-        let mask = mask.cast(scores.dtype()).unsqueeze::<3>().repeat_dim(1, groups);
-        scores = scores + mask.unsqueeze();
+    if let Some(bias) = &context.bias {
+        scores = scores + bias.clone().reshape([1, kv_heads, groups * time, keys]);
     }
-    let mixed = activation::softmax(scores, 3).matmul(value);
+    if let Some(mask) = masks.keys {
+        let mask = mask.cast(scores.dtype()).repeat_dim(1, groups);
+        scores = scores + mask.unsqueeze_dim(1);
+    }
+    let mut mixed = activation::softmax(scores, 3).matmul(value);
+    if let Some(mask) = masks.queries {
+        let mask = mask.cast(mixed.dtype()).repeat_dim(1, groups);
+        mixed = mixed * mask.unsqueeze_dim(1);
+    }
     let mixed = mixed.reshape([batch, heads, time, dim]).swap_dims(1, 2);
     mixed.reshape([batch, time, heads * dim])
 }
 
-/// `[T, S]`: 0 where a query sees a key, a large negative number elsewhere; `None` when every query sees every key.
-fn mask(config: &AttentionConfig, time: usize, keys: usize, device: &Device) -> Option<Tensor<2>> {
-    if time == 1 && config.visible(0) == (0, keys) {
-        return None;
+/// What is not seen, for every batch entry or for one that stands for all.
+struct Masks {
+    /// `[B or 1, T, S]`: 0 where a query sees a key, a large negative number elsewhere; `None` when all see all.
+    keys: Option<Tensor<3>>,
+    /// `[B or 1, T, 1]`: 1 where a query sees a key, 0 elsewhere; `None` when every query sees one.
+    queries: Option<Tensor<3>>,
+}
+
+fn masks(
+    config: &AttentionConfig,
+    context: &AttentionContext,
+    [batch, time, keys]: [usize; 3],
+    device: &Device,
+) -> Masks {
+    let ranges = context.keys.as_ref().map(|ranges| ranges.as_slice());
+    let entries = if ranges.is_some() { batch } else { 1 };
+    let mut seen = Vec::with_capacity(entries * time);
+    for entry in 0..entries {
+        let sight = config.sight(present(ranges, entry, keys));
+        seen.extend((0..time).map(|row| sight.of(row)));
     }
-    let mut values = Vec::with_capacity(time * keys);
-    for row in 0..time {
-        let (first, end) = config.visible(row);
-        // Far below any score, and finite in every float type.
-        values.extend((0..keys).map(|j| if (first..end).contains(&j) { 0.0f32 } else { -3e4 }));
+    let tensor =
+        |values, last| Tensor::from_data(TensorData::new(values, [entries, time, last]), device);
+    let all = seen.iter().all(|&range| range == (0, keys));
+    let blind = seen.iter().any(|(begin, end)| begin >= end);
+    Masks {
+        keys: (!all).then(|| {
+            // Far below any score, and finite in every float type.
+            let number = |visible| if visible { 0.0f32 } else { -3e4 };
+            let row = |&(begin, end): &(usize, usize)| {
+                (0..keys).map(move |j| number((begin..end).contains(&j)))
+            };
+            tensor(seen.iter().flat_map(row).collect(), keys)
+        }),
+        queries: blind.then(|| {
+            let number = |&(begin, end): &(usize, usize)| if begin < end { 1.0f32 } else { 0.0 };
+            tensor(seen.iter().map(number).collect(), 1)
+        }),
     }
-    Some(Tensor::from_data(TensorData::new(values, [time, keys]), device))
 }
 
 /// With `x = [x1, x2]` split in halves, `[x1 cos - x2 sin, x2 cos + x1 sin]`; `x`: `[B, T, heads, dim]`.

@@ -231,8 +231,8 @@ pub(super) fn blocks(
     first: usize,
     last: usize,
 ) -> impl Iterator<Item = (usize, usize)> {
-    let begin = config.visible(first).0 / LANES * LANES;
-    let end = config.visible(last).1;
+    let begin = config.sight((0, usize::MAX)).of(first).0 / LANES * LANES;
+    let end = config.sight((0, usize::MAX)).of(last).1;
     (begin..end).step_by(KEYS).map(move |at| (at, end.min(at + KEYS)))
 }
 
