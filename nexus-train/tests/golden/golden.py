@@ -87,10 +87,11 @@ def rope_case(rope_parameters, **changes):
     return Case(config, seq_len=24)
 
 
-def build_model(config):
-    """Random weights, larger than any real initialisation, so that a wrong term shows in the logits."""
-    torch.manual_seed(SEED)
-    model = AutoModelForCausalLM.from_config(config, attn_implementation="eager")
+def randomise(model, scales=None):
+    """Random weights, larger than any real initialisation, so that a wrong term shows in the logits.
+
+    `scales` maps the end of a parameter's name to a factor other than 0.2.
+    """
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             noise = torch.randn(parameter.shape)
@@ -99,13 +100,19 @@ def build_model(config):
             elif parameter.dim() == 1:
                 parameter.copy_(1 + 0.1 * noise)
             else:
-                parameter.copy_(0.2 * noise)
+                scale = next((s for end, s in (scales or {}).items() if name.endswith(end)), 0.2)
+                parameter.copy_(scale * noise)
     return model.eval()
 
 
-def load_model(folder):
+def build_model(config):
+    torch.manual_seed(SEED)
+    return randomise(AutoModelForCausalLM.from_config(config, attn_implementation="eager"))
+
+
+def load_model(folder, model_class=AutoModelForCausalLM):
     """A fresh float32 model: dynamic rope remembers the longest sequence it has seen, so no two runs share one."""
-    return AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager", dtype=torch.float32).eval()
+    return model_class.from_pretrained(folder, attn_implementation="eager", dtype=torch.float32).eval()
 
 
 def make_batch(config, seq_len):
@@ -129,8 +136,8 @@ def causal_loss(logits, labels):
     return total / (targets != IGNORE).sum()
 
 
-def train(model, input_ids, labels):
-    """Losses before each of ten AdamW steps on one batch, and the gradient norms before clipping."""
+def train(model, loss_of):
+    """`loss_of(model)` before each of ten AdamW steps, and the gradient norms before clipping."""
     trainable = [p for p in model.parameters() if p.requires_grad]
     groups = [
         {"params": [p for p in trainable if p.dim() >= 2], "weight_decay": ADAMW["weight_decay"]},
@@ -146,7 +153,7 @@ def train(model, input_ids, labels):
     losses, norms = [], []
     for _ in range(STEPS):
         optimizer.zero_grad()
-        loss = causal_loss(model(input_ids).logits, labels)
+        loss = loss_of(model)
         loss.backward()
         norms.append(torch.nn.utils.clip_grad_norm_(trainable, ADAMW["max_grad_norm"]).item())
         losses.append(loss.item())
@@ -176,24 +183,40 @@ def generate(folder, prompt, **options):
     return new, lead
 
 
-def add_adapter(folder, options, seed):
+def add_adapter(folder, options, seed, model_class=AutoModelForCausalLM):
     """A fresh model with a LoRA adapter of rank 4 and alpha 8 whose B is not zero."""
     torch.manual_seed(seed)
     config = peft.LoraConfig(**{"r": 4, "lora_alpha": 8, "task_type": "CAUSAL_LM", **options})
-    model = peft.get_peft_model(load_model(folder), config).eval()
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if ".lora_B." in name:
-                parameter.copy_(0.1 * torch.randn(parameter.shape))
-            elif ".modules_to_save." in name:
-                parameter.add_(0.2 * torch.randn(parameter.shape))
+    model = peft.get_peft_model(load_model(folder, model_class), config).eval()
+    disturb_adapter(model)
     return model
 
 
-def save_adapter(model, folder):
+def disturb_adapter(model, adapter="default"):
+    """What PEFT starts at zero, or at the model's own value, gets values that differ from it."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if f".lora_B.{adapter}." in name:
+                parameter.copy_(0.1 * torch.randn(parameter.shape))
+            elif f".modules_to_save.{adapter}." in name:
+                parameter.add_(0.2 * torch.randn(parameter.shape))
+            elif name.endswith(f".lora_embedding_A.{adapter}") or name.endswith(f".lora_embedding_B.{adapter}"):
+                parameter.copy_(0.2 * torch.randn(parameter.shape))
+            elif f".lora_magnitude_vector.{adapter}." in name:
+                parameter.mul_(1 + 0.2 * torch.randn(parameter.shape))
+
+
+def save_adapter(model, folder, save_embedding_layers=False):
     model.peft_config["default"].base_model_name_or_path = "model"
-    model.save_pretrained(folder, save_embedding_layers=False)
+    model.save_pretrained(folder, save_embedding_layers=save_embedding_layers)
     (folder / "README.md").unlink()  # PEFT's empty model card
+
+
+def adapter_key(name):
+    """The key in `adapter_model.safetensors` of a parameter of a PEFT model."""
+    name = name.replace(".modules_to_save.default.", ".")
+    name = name.replace(".lora_magnitude_vector.default.weight", ".lora_magnitude_vector")
+    return name.removesuffix(".default").replace(".default.", ".")
 
 
 def export_case(case, folder):
@@ -219,7 +242,7 @@ def export_case(case, folder):
     tensors["adapter_logits"] = logits
     tensors.update(
         {
-            f"adapter_grad.{name.replace('.default.', '.')}": p.grad
+            f"adapter_grad.{adapter_key(name)}": p.grad
             for name, p in adapted.named_parameters()
             if p.requires_grad
         }
@@ -233,9 +256,13 @@ def export_case(case, folder):
         tensors[f"{name}_logits"] = extra(input_ids).logits
 
     expect["adamw"] = ADAMW
-    full_losses, full_norms = train(load_model(folder / "model"), input_ids, labels)
+
+    def loss_of(model):
+        return causal_loss(model(input_ids).logits, labels)
+
+    full_losses, full_norms = train(load_model(folder / "model"), loss_of)
     expect["full_losses"], expect["full_grad_norms"] = full_losses, full_norms
-    lora_losses, lora_norms = train(add_adapter(folder / "model", case.adapter, SEED + 2), input_ids, labels)
+    lora_losses, lora_norms = train(add_adapter(folder / "model", case.adapter, SEED + 2), loss_of)
     expect["lora_losses"], expect["lora_grad_norms"] = lora_losses, lora_norms
 
     prompt = input_ids[:1, :4]
