@@ -3,7 +3,7 @@
 use clap::Parser;
 use nexus_core::adapter::save_adapter;
 use nexus_core::data::ExampleSource;
-use nexus_core::model::Decoder;
+use nexus_core::model::{Decoder, Model};
 use nexus_core::observe::Observer;
 use nexus_core::report::{RunReport, SCHEMA_VERSION, comparison_table};
 use nexus_core::stage::{Evaluator, TrainData, Trainer};
@@ -104,7 +104,7 @@ fn finetune(args: &Args) -> Result<(), Failure> {
     std::fs::create_dir_all(&args.out)?;
     match config.method {
         Method::Lora => save_adapter(&trained.model, &base, &args.out)?,
-        Method::Full => save(&trained.model, &args.out, StoredDtype::F32)?,
+        Method::Full | Method::Head => save(&trained.model, &args.out, StoredDtype::F32)?,
     }
     tokenizer.save(&args.out)?;
     let report = RunReport {

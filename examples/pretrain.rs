@@ -4,7 +4,7 @@ use clap::Parser;
 use nexus_core::data::{
     EncodeOptions, Example, Tokenizer, encode_records, pack_wrapped, read_records,
 };
-use nexus_core::model::{Decoder, RandomSource, Spec};
+use nexus_core::model::{Decoder, Model, RandomSource, Spec};
 use nexus_core::observe::Observer;
 use nexus_core::stage::{TrainData, Trainer};
 use nexus_core::weights::{StoredDtype, save};

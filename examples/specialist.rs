@@ -42,7 +42,7 @@ fn specialist(args: &Args) -> Result<(), Failure> {
     let device = args.device.open()?;
     let assets = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets");
     let base = assets.join("decoder");
-    let model = nexus_core::weights::load(&base, &device)?;
+    let model: Decoder = nexus_core::weights::load(&base, &device)?;
     let tokenizer = Tokenizer::load(&base)?;
     tokenizer.check_vocabulary(model.config().vocab_size)?;
     let config = RunConfig {

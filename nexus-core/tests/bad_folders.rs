@@ -1,6 +1,7 @@
 //! Damaged and mismatched model and adapter folders: one clear error each, naming the place.
 
 use nexus_core::adapter::load_adapter;
+use nexus_core::model::Decoder;
 use nexus_core::weights::{OwnedTensor, TensorFile, load, write_tensors};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -34,7 +35,7 @@ fn edit_config(folder: &Path, edit: impl FnOnce(&mut Value)) {
 
 fn load_error(folder: &Path) -> String {
     let device = nexus_core::device("flex").unwrap();
-    load(folder, &device).unwrap_err().to_string()
+    load::<Decoder>(folder, &device).unwrap_err().to_string()
 }
 
 fn assert_error(folder: &Path, words: &[&str]) {
@@ -164,7 +165,7 @@ fn unknown_architectures_and_impossible_sizes_are_refused() {
 
 fn adapter_error(folder: &Path) -> String {
     let device = nexus_core::device("flex").unwrap();
-    let model = load(&golden("llama_untied/model"), &device).unwrap();
+    let model: Decoder = load(&golden("llama_untied/model"), &device).unwrap();
     load_adapter(model, folder).unwrap_err().to_string()
 }
 

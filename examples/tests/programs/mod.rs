@@ -2,7 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
 
 use nexus_core::data::Tokenizer;
-use nexus_core::model::{Decoder, RandomSource, Spec};
+use nexus_core::model::{Decoder, Model, RandomSource, Spec};
 use nexus_core::weights::{StoredDtype, save};
 use serde_json::{Value, json};
 use std::io::Write;

@@ -22,12 +22,13 @@ use std::sync::Arc;
 /// module is selected.
 pub fn attach<M: Model>(model: M, config: &AdapterConfig, seed: u64) -> Result<M> {
     let mut config = config.clone();
-    let (spec, null) = (model.spec(), None);
+    let spec = model.spec();
     config.task_type = match (&spec.head, &spec.config) {
         (Head::Language, ModelConfig::Decoder(_)) => Some("CAUSAL_LM"),
         (Head::Language, ModelConfig::EncoderDecoder(_)) => Some("SEQ_2_SEQ_LM"),
-        (Head::Language, ModelConfig::Encoder(_)) => null,
-        (Head::Features, _) => Some("FEATURE_EXTRACTION"),
+        (Head::Language, ModelConfig::Encoder(_)) | (Head::Features, _) => {
+            Some("FEATURE_EXTRACTION")
+        }
         (Head::Sequence(_), _) => Some("SEQ_CLS"),
         (Head::Tokens(_), _) => Some("TOKEN_CLS"),
     }

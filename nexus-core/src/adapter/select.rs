@@ -85,9 +85,9 @@ impl<'a> Selection<'a> {
     /// Whether the module is trained and saved whole.
     pub(super) fn saves(&self, module: &str) -> bool {
         let names = self.config.modules_to_save.iter().flatten();
-        // With a module, what is inside it.
+        // PEFT compares bare endings ("classifier" means "pre_classifier" too), and takes what is inside a module with it.
         let ends = || module.match_indices('.').map(|(dot, _)| &module[..dot]).chain([module]);
-        names.into_iter().any(|name| ends().any(|outer| ends_with_name(outer, name)))
+        names.into_iter().any(|name| ends().any(|outer| outer.ends_with(name.as_str())))
     }
 
     /// Rank, alpha and scale of the module's adapter.

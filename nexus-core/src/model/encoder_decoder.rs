@@ -82,7 +82,10 @@ impl Model for EncoderDecoder {
         let embedding = Embedding::build(source, "embedding", [v, d], init)?;
         let encoder = Stack::build(source, "encoder", config, false)?;
         let decoder = Stack::build(source, "decoder", config, true)?;
-        let head = (!config.tied_head)
+        // transformers 5 writes every T5 as tied; one without scaling is version 1.1, whose head is stored when it
+        // differs.
+        let stored = !config.scaled_head && source.has("head.weight") == Some(true);
+        let head = (!config.tied_head || stored)
             .then(|| Projection::build(source, "head", [d, v], false, init))
             .transpose()?;
         let config = Arc::new(config.clone());
@@ -233,10 +236,10 @@ impl EncoderDecoder {
             cache.length = start + time;
         }
         let hidden = self.finish(&self.decoder, x, pass, 3);
-        match &self.head {
-            Some(_) => hidden,
-            // A tied head has the embedding's scale (Mesh TensorFlow's convention).
-            None => hidden * (self.config.hidden_size as f64).powf(-0.5),
+        // Mesh TensorFlow's convention for a head that has the embedding's scale.
+        match self.config.scaled_head {
+            true => hidden * (self.config.hidden_size as f64).powf(-0.5),
+            false => hidden,
         }
     }
 

@@ -39,8 +39,10 @@ pub struct EncoderDecoderConfig {
     pub mlp: MlpKind,
     /// Non-linearity of the MLP.
     pub activation: Activation,
-    /// Whether the output head is the embedding itself, its inputs scaled by `D^-0.5`.
+    /// Whether the output head is the embedding itself.
     pub tied_head: bool,
+    /// Whether the head's inputs are scaled by `D^-0.5`, as those of version 1.0 are.
+    pub scaled_head: bool,
     /// Probability of dropping an element of the embeddings and of each part of a block while training.
     pub dropout: f64,
     /// The token with which every answer begins.

@@ -3,7 +3,7 @@
 
 use burn::tensor::Device;
 use nexus_core::data::Tokenizer;
-use nexus_core::model::{Decoder, Pass, RandomSource, Spec, ids_tensor};
+use nexus_core::model::{Decoder, Model, Pass, RandomSource, Spec, ids_tensor};
 use nexus_core::weights::TensorFile;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};

@@ -1,7 +1,11 @@
 //! Reads the golden cases, which `golden/export.py` of each case wrote with PyTorch, transformers and PEFT.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
 
+pub mod gradients;
+pub mod steps;
+
 use burn::tensor::{Device, Int, Tensor};
+use nexus_core::data::{Example, Target};
 use nexus_core::model::{Decoder, Pass, ids_tensor};
 use nexus_core::weights::TensorFile;
 use serde_json::Value;
@@ -53,6 +57,56 @@ impl Case {
     pub fn ids(&mut self, device: &Device) -> Tensor<2, Int> {
         let (shape, ids, _) = self.batch();
         ids_tensor(&ids, shape, device)
+    }
+
+    /// The key of a gradient: adapters keep whole modules under the prefix of their files.
+    pub fn gradient_key(&self, prefix: &str, name: &str) -> String {
+        let inside = format!("{prefix}.base_model.model.{name}");
+        match self.expect.shape(&inside) {
+            Some(_) => inside,
+            None => format!("{prefix}.{name}"),
+        }
+    }
+
+    /// The batch as examples without padding.
+    pub fn examples(&mut self) -> Vec<Example> {
+        let mut whole = |key: &str| self.expect.read_i64(key).ok().map(|(values, _)| values);
+        let (ids, mask) = (whole("input_ids").unwrap(), whole("attention_mask").unwrap());
+        let (types, labels) = (whole("token_type_ids"), whole("labels"));
+        let values = self.expect.read_f32("label_values").ok();
+        let rows = self.expect.shape("input_ids").unwrap()[0];
+        let columns = ids.len() / rows;
+        (0..rows)
+            .map(|row| {
+                let length = mask[row * columns..][..columns].iter().sum::<i64>() as usize;
+                let part = |all: &[i64]| all[row * columns..][..length].to_vec();
+                let mut example = Example::default();
+                example.ids = part(&ids).into_iter().map(|id| id as u32).collect();
+                if let Some(types) = &types {
+                    example.types = part(types).into_iter().map(|kind| kind as u8).collect();
+                }
+                match &labels {
+                    Some(labels) if labels.len() == rows => {
+                        example.target = Target::Class(labels[row] as u32);
+                    }
+                    Some(labels) => {
+                        let width = labels.len() / rows;
+                        let labels = labels[row * width..][..width].iter();
+                        example.labels = labels.map(|&label| label as i32).collect();
+                        // An encoder's labels belong to its tokens, an answer's are its own.
+                        if width == columns && self.json["objective"] != "seq2seq_lm" {
+                            example.labels.truncate(length);
+                        }
+                    }
+                    None => {}
+                }
+                if let Some((values, _)) = &values {
+                    let width = values.len() / rows;
+                    example.target = Target::Values(values[row * width..][..width].to_vec());
+                }
+                example
+            })
+            .collect()
     }
 
     pub fn numbers(&self, key: &str) -> Vec<f64> {

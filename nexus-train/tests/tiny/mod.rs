@@ -4,7 +4,7 @@
 use burn::tensor::Device;
 use nexus_core::adapter::{AdapterConfig, attach, train_all};
 use nexus_core::data::{Example, IGNORED};
-use nexus_core::model::{Decoder, RandomSource, Spec};
+use nexus_core::model::{Decoder, Model, RandomSource, Spec};
 use nexus_core::observe::{Observer, StepStats};
 use nexus_core::weights::parameters;
 use serde_json::json;

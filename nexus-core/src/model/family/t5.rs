@@ -117,6 +117,7 @@ pub(super) fn config(json: &ConfigReader) -> Result<EncoderDecoderConfig> {
     };
     let activation = super::reader::activation(activation)
         .ok_or_else(|| json.wrong("feed_forward_proj", "relu, gated-gelu or gated-silu"))?;
+    let tied_head = json.flag("tie_word_embeddings", true)?;
     let padding = json.optional_size("pad_token_id")?.unwrap_or(0);
     let start = json.optional_size("decoder_start_token_id")?.unwrap_or(padding);
     Ok(EncoderDecoderConfig {
@@ -132,7 +133,9 @@ pub(super) fn config(json: &ConfigReader) -> Result<EncoderDecoderConfig> {
         norm_eps: json.number("layer_norm_epsilon", 1e-6)?,
         mlp,
         activation,
-        tied_head: json.flag("tie_word_embeddings", true)?,
+        tied_head,
+        // transformers 5 says so in a field of its own; before, untied meant unscaled.
+        scaled_head: json.flag("scale_decoder_outputs", tied_head)?,
         dropout: json.number("dropout_rate", 0.1)?,
         start_token: start.min(u32::MAX as usize) as u32,
         initializer_factor: json.number("initializer_factor", 1.0)?,
