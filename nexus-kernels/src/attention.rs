@@ -75,7 +75,7 @@ pub fn attention(
     let shape = config.check(query.dims(), key.dims(), value.dims());
     context.check(&config, shape);
     #[cfg(feature = "flex")]
-    if extension::applies([&query, &key, &value], context, &config) {
+    if extension::applies([&query, &key, &value], context) {
         return extension::separate(query, key, value, context, config);
     }
     attention_reference(query, key, value, context, config)
@@ -103,7 +103,7 @@ pub fn attention_fused(
     let [query, key, value] = parts.map(|(_, width)| [batch, time, width]);
     context.check(&config, config.check(query, key, value));
     #[cfg(feature = "flex")]
-    if extension::applies([&inputs], context, &config) {
+    if extension::applies([&inputs], context) {
         return extension::fused(inputs, context, config);
     }
     let [query, key, value] = parts.map(|(from, width)| inputs.clone().narrow(2, from, width));
