@@ -1,4 +1,5 @@
-//! The backward pass: FlashAttention-2, algorithm 2, with the tiles of one (batch entry, key head) in order.
+//! The backward pass: FlashAttention-2, algorithm 2, with the tiles of one (batch entry, key head) in order, and the
+//! entries of one key head in order when the bias needs a gradient.
 
 use super::AttentionConfig;
 use super::config::Sight;
