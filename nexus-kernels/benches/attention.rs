@@ -5,48 +5,69 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use nexus_kernels::reference::attention as attention_reference;
 use nexus_kernels::{AttentionConfig, AttentionContext, attention};
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Duration;
 
-fn bench(criterion: &mut Criterion) {
+/// Causal with rotary positions, as decoders.
+fn causal(criterion: &mut Criterion) {
     let config = AttentionConfig::new(8, 8, 64);
-    for (batch, time) in [(8, 256), (1, 2048)] {
-        let mut group = criterion.benchmark_group(format!("attention B {batch} T {time}"));
-        group.sample_size(10).warm_up_time(Duration::from_millis(300));
-        group.measurement_time(Duration::from_millis(1500));
-        for (name, op) in [("fast", attention as Op), ("reference", attention_reference)] {
-            for tracked in [false, true] {
-                let device = if tracked { Device::flex().autodiff() } else { Device::flex() };
-                let input = || {
-                    let x = Tensor::<3>::random(
-                        [batch, time, 512],
-                        Distribution::Uniform(-1.0, 1.0),
-                        &device,
-                    );
-                    if tracked { x.require_grad() } else { x }
-                };
-                let (q, k, v) = (input(), input(), input());
-                let table =
-                    || Tensor::<2>::random([time, 32], Distribution::Uniform(-1.0, 1.0), &device);
-                let (cos, sin) = (table(), table());
-                let pass = if tracked { "forward+backward" } else { "forward" };
-                group.bench_function(format!("{name} {pass}"), |bencher| {
-                    bencher.iter(|| {
-                        let rotary = Some((cos.clone(), sin.clone()));
-                        let context = AttentionContext { rotary, ..Default::default() };
-                        let out = op(q.clone(), k.clone(), v.clone(), &context, config);
-                        if tracked {
-                            black_box(out.sum().backward());
-                        } else {
-                            black_box(out);
-                        }
-                    });
+    for [batch, time] in [[8, 256], [1, 2048]] {
+        let context = |device: &Device| AttentionContext {
+            rotary: Some((random([time, 32], device), random([time, 32], device))),
+            ..Default::default()
+        };
+        bench(criterion, &format!("attention B {batch} T {time}"), [batch, time], config, context);
+    }
+}
+
+/// Bidirectional with padding behind sequences of 128, 124, ... 68 tokens, as encoders.
+fn bidirectional(criterion: &mut Criterion) {
+    let config = AttentionConfig::new(12, 12, 64).bidirectional();
+    let keys = Arc::new((0..16).map(|entry| (0, 128 - 4 * entry)).collect());
+    let context =
+        |_: &Device| AttentionContext { keys: Some(Arc::clone(&keys)), ..Default::default() };
+    bench(criterion, "bidirectional attention B 16 T 128", [16, 128], config, context);
+}
+
+fn bench(
+    criterion: &mut Criterion,
+    name: &str,
+    [batch, time]: [usize; 2],
+    config: AttentionConfig,
+    context: impl Fn(&Device) -> AttentionContext,
+) {
+    let mut group = criterion.benchmark_group(name);
+    group.sample_size(10).warm_up_time(Duration::from_millis(300));
+    group.measurement_time(Duration::from_millis(1500));
+    for (name, op) in [("fast", attention as Op), ("reference", attention_reference)] {
+        for tracked in [false, true] {
+            let device = if tracked { Device::flex().autodiff() } else { Device::flex() };
+            let input = || {
+                let x = random([batch, time, config.heads * config.head_dim], &device);
+                if tracked { x.require_grad() } else { x }
+            };
+            let (q, k, v) = (input(), input(), input());
+            let context = context(&device);
+            let pass = if tracked { "forward+backward" } else { "forward" };
+            group.bench_function(format!("{name} {pass}"), |bencher| {
+                bencher.iter(|| {
+                    let out = op(q.clone(), k.clone(), v.clone(), &context, config);
+                    if tracked {
+                        black_box(out.sum().backward());
+                    } else {
+                        black_box(out);
+                    }
                 });
-            }
+            });
         }
     }
 }
 
+fn random<const D: usize>(dims: [usize; D], device: &Device) -> Tensor<D> {
+    Tensor::random(dims, Distribution::Uniform(-1.0, 1.0), device)
+}
+
 type Op = fn(Tensor<3>, Tensor<3>, Tensor<3>, &AttentionContext, AttentionConfig) -> Tensor<3>;
 
-criterion_group!(benches, bench);
+criterion_group!(benches, causal, bidirectional);
 criterion_main!(benches);

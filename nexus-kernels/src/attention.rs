@@ -1,22 +1,28 @@
-//! Causal attention with grouped queries, a sliding window and rotary positions, as one operation.
+//! Attention with grouped queries as one operation: causal with a sliding window, or bidirectional; rotary positions,
+//! padding, a bias on the scores.
 //!
 //! Per batch entry, query head `h` and key head `g = h / (H/K)`, with `q`, `k` rotated to their positions:
 //!
 //! ```text
-//! S = scale q k^T                     over the visible keys: offset + t - window < j <= offset + t
-//! lse_t = log sum_j exp(S_tj)         P = exp(S - lse)         out = P v
-//! D_t = dout_t . out_t                dP = dout v^T            dS = P * (dP - D) * scale
-//! dv = P^T dout                       dq = dS k                dk = dS^T q     (sums over the heads of a group)
+//! S = scale q k^T + bias_h            over the visible keys: those that the entry has, begin <= j < end, and if causal
+//!                                     offset + t - window < j <= offset + t
+//! lse_t = log sum_j exp(S_tj)         P = exp(S - lse)         out = P v       (no visible key: P = 0, out = 0)
+//! D_t = dout_t . out_t                dP = dout v^T            dS = P * (dP - D)
+//! dv = P^T dout                       dq = scale dS k          dk = scale dS^T q   (sums over the heads of a group)
+//! dbias_h = sum of dS over the batch entries
 //! ```
 //!
 //! The fast path for the CPU follows FlashAttention-2 (Dao 2023, arXiv:2307.08691, sections 3.1 and 3.2): scores exist
 //! one tile at a time, the forward pass keeps `out` and `lse`, the backward pass computes the tiles again. Deviations:
 //! a task is one (batch entry, key head) and goes through its tiles in order, so results do not depend on the number of
-//! threads; a block of keys is long (512), so a short sequence needs no rescaling of partial sums.
+//! threads; a block of keys is long (512), so a short sequence needs no rescaling of partial sums. When the bias needs a
+//! gradient, a backward task is one key head and goes through the batch entries in order: K tasks instead of B K. Keys
+//! that no query of a tile sees are left out, so padding before and behind a sequence costs no products.
 //!
-//! The floor: 2 products of T(T+1)/2 x dim forward and 5 backward, each multiply-add 2 FLOPs, at 180 GFLOP/s a core; bytes
-//! (inputs and outputs once) matter less. Criterion's mean of 10 samples, H = 8, dim = 64, rotary, on two shared cores with
-//! other jobs running (load 3.5), so upper bounds; (x) is over the floor of one core:
+//! The floor: 2 products of (visible keys of all queries) x dim forward, T(T+1)/2 x dim when causal, and 5 backward, each
+//! multiply-add 2 FLOPs, at 180 GFLOP/s a core; bytes (inputs and outputs once) matter less. Criterion's mean of 10
+//! samples of the causal case without padding and bias, taken before there were any; H = 8, dim = 64, rotary, on two
+//! shared cores with other jobs running (load 3.5), so upper bounds; (x) is over the floor of one core:
 //!
 //! ```text
 //!                           forward: fast, reference    with backward: fast, reference
@@ -75,7 +81,7 @@ pub fn attention(
     let shape = config.check(query.dims(), key.dims(), value.dims());
     context.check(&config, shape);
     #[cfg(feature = "flex")]
-    if extension::applies([&query, &key, &value], context, &config) {
+    if extension::applies([&query, &key, &value], context) {
         return extension::separate(query, key, value, context, config);
     }
     attention_reference(query, key, value, context, config)
@@ -103,7 +109,7 @@ pub fn attention_fused(
     let [query, key, value] = parts.map(|(_, width)| [batch, time, width]);
     context.check(&config, config.check(query, key, value));
     #[cfg(feature = "flex")]
-    if extension::applies([&inputs], context, &config) {
+    if extension::applies([&inputs], context) {
         return extension::fused(inputs, context, config);
     }
     let [query, key, value] = parts.map(|(from, width)| inputs.clone().narrow(2, from, width));

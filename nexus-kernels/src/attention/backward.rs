@@ -1,11 +1,13 @@
-//! The backward pass: FlashAttention-2, algorithm 2, with the tiles of one (batch entry, key head) in order.
+//! The backward pass: FlashAttention-2, algorithm 2, with the tiles of one (batch entry, key head) in order, and the
+//! entries of one key head in order when the bias needs a gradient.
 
 use super::AttentionConfig;
-use super::forward::{conceal, transposed, visible};
+use super::config::Sight;
+use super::forward::{Arguments, columns, conceal, transposed, visible};
 use super::rows;
 use super::tile::{
-    Heads, KEYS, LANES, Matrix, QUERIES, Scratch, Shared, Turn, blocks, filled, load, padded,
-    product, run, store, tensor,
+    Heads, KEYS, LANES, Matrix, QUERIES, Scratch, Shared, blocks, filled, load, padded, product,
+    run, shared, span, store, tensor,
 };
 use burn_flex::FlexTensor;
 use std::cell::RefCell;
@@ -30,88 +32,109 @@ thread_local! {
     static BUFFERS: RefCell<Buffers> = RefCell::default();
 }
 
-/// What the forward pass leaves for the backward pass: inputs and output (shared, not copied), a number per row.
+/// What the forward pass leaves for the backward pass: arguments and output (shared, not copied), a number per row.
 #[derive(Clone, Debug)]
 pub(super) struct Saved {
-    pub(super) inputs: [Heads; 3],
-    pub(super) turn: Option<Turn>,
+    pub(super) arguments: Arguments,
     pub(super) out: Heads,
     pub(super) lse: Arc<Vec<f32>>,
-    pub(super) config: AttentionConfig,
 }
 
-/// The gradients of query, key and value, from that of the output.
-pub(super) fn separate(saved: &Saved, grad: &Heads) -> [FlexTensor; 3] {
-    let dims = saved.inputs.each_ref().map(Heads::dims);
-    let (mut dk, mut dv) = (Vec::new(), Vec::new());
+/// The gradients of query, key and value, from that of the output, and if `bias` that of the bias.
+pub(super) fn separate(
+    saved: &Saved,
+    grad: &Heads,
+    bias: bool,
+) -> ([FlexTensor; 3], Option<FlexTensor>) {
+    let dims = saved.arguments.inputs.each_ref().map(Heads::dims);
+    let (mut dk, mut dv, mut db) = (Vec::new(), Vec::new(), None);
     // SAFETY: `run_tasks` writes every element of the three.
     let dq = unsafe {
         filled(dims[0].iter().product(), |dq| {
             dk = filled(dims[1].iter().product(), |dk| {
                 dv = filled(dims[2].iter().product(), |dv| {
-                    run_tasks(saved, grad, [(dq, dims[0][2]), (dk, dims[1][2]), (dv, dims[2][2])]);
+                    let to = [(dq, dims[0][2]), (dk, dims[1][2]), (dv, dims[2][2])];
+                    db = run_tasks(saved, grad, to, bias);
                 });
             });
         })
     };
-    [tensor(dq, dims[0]), tensor(dk, dims[1]), tensor(dv, dims[2])]
+    ([tensor(dq, dims[0]), tensor(dk, dims[1]), tensor(dv, dims[2])], db)
 }
 
-/// The gradient of `[query, key, value]` side by side in one tensor `[B, T, (H + 2K)*dim]`.
-pub(super) fn fused(saved: &Saved, grad: &Heads) -> FlexTensor {
-    let [[batch, time, width], [_, _, kv_width], _] = saved.inputs.each_ref().map(Heads::dims);
+/// The gradient of `[query, key, value]` side by side in one tensor `[B, T, (H + 2K)*dim]`, and if `bias` that of the
+/// bias.
+pub(super) fn fused(saved: &Saved, grad: &Heads, bias: bool) -> (FlexTensor, Option<FlexTensor>) {
+    let dims = saved.arguments.inputs.each_ref().map(Heads::dims);
+    let [[batch, time, width], [_, _, kv_width], _] = dims;
     let row = width + 2 * kv_width;
+    let mut db = None;
     // SAFETY: `run_tasks` writes the three column ranges of every row.
     let values = unsafe {
         filled(batch * time * row, |to| {
-            run_tasks(saved, grad, [0, width, width + kv_width].map(|at| (to.shifted(at), row)));
+            let to = [0, width, width + kv_width].map(|at| (to.shifted(at), row));
+            db = run_tasks(saved, grad, to, bias);
         })
     };
-    tensor(values, [batch, time, row])
+    (tensor(values, [batch, time, row]), db)
 }
 
-/// Runs all tasks; each output is where it begins and how far apart its rows are.
+/// Runs all tasks; each output is where it begins and how far apart its rows are. The gradient of the bias `[H, T, S]`
+/// if `bias`.
 ///
 /// # Safety
 /// The outputs can be written: `[B, T, H*dim]`, then two of `[B, S, K*dim]`, with these distances of rows. Every
 /// element will be.
-unsafe fn run_tasks(saved: &Saved, grad: &Heads, to: [(Shared, usize); 3]) {
-    let Saved { inputs, turn, out, lse, config } = saved;
+unsafe fn run_tasks(
+    saved: &Saved,
+    grad: &Heads,
+    to: [(Shared, usize); 3],
+    bias: bool,
+) -> Option<FlexTensor> {
+    let Arguments { inputs, turn, config, .. } = &saved.arguments;
     let AttentionConfig { heads, kv_heads, head_dim: dim, .. } = *config;
     let ([batch, time, _], [_, keys, _]) = (inputs[0].dims(), inputs[1].dims());
-    let turn = turn.as_ref();
     let [(dq, q_row), (dk, k_row), (dv, v_row)] = to;
     let groups = heads / kv_heads;
-    run(batch * kv_heads, time * keys * dim * groups, |task| {
+    let mut bias_grad = bias.then(|| vec![0.0; heads * time * keys]);
+    let db = bias_grad.as_mut().map(|values| shared(values));
+    // The entries of one key head must not run at the same time when `db` is there.
+    let task = |entry: usize, group: usize| {
         BUFFERS.with_borrow_mut(|buffers| {
-            let (entry, group) = (task / kv_heads, task % kv_heads);
-            let mut pass = Pass { inputs, turn, out, grad, config, entry, buffers };
+            let sight = saved.arguments.sight(entry);
+            let mut pass = Pass { saved, grad, sight, entry, buffers };
             pass.load(group * dim);
             for head in group * groups..(group + 1) * groups {
-                let at = (entry * heads + head) * time;
                 let to = dq.at(entry * time * q_row + head * dim);
-                // SAFETY: these rows and columns of `dq` belong to this task only.
-                unsafe { pass.head(head, &lse[at..at + time], to, q_row) };
+                let db = db.map(|db| db.at(head * time * keys));
+                // SAFETY: these rows and columns of `dq` belong to this task only, those of `db` to this key head.
+                unsafe { pass.head(head, (to, q_row), db) };
             }
             let key_grad = pass.buffers.key_grad.take(keys * dim);
             let value_grad = pass.buffers.value_grad.take(keys * dim);
             let at = |row: usize| entry * keys * row + group * dim;
             // SAFETY: these rows and columns of `dk` and `dv` belong to this task only.
             unsafe {
-                store(key_grad, dk.at(at(k_row)), k_row, dim, turn, 0);
+                store(key_grad, dk.at(at(k_row)), k_row, dim, turn.as_ref(), 0);
                 store(value_grad, dv.at(at(v_row)), v_row, dim, None, 0);
             }
         });
-    });
+    };
+    let work = time * keys * dim * groups;
+    if bias {
+        // The gradient of the bias is a sum over the entries, always in their order.
+        run(kv_heads, batch * work, |group| (0..batch).for_each(|entry| task(entry, group)));
+    } else {
+        run(batch * kv_heads, work, |at| task(at / kv_heads, at % kv_heads));
+    }
+    bias_grad.map(|values| tensor(values, [heads, time, keys]))
 }
 
-/// One task: a batch entry and the queries of one key head.
+/// A batch entry and the queries of one key head.
 struct Pass<'a> {
-    inputs: &'a [Heads; 3],
-    turn: Option<&'a Turn>,
-    out: &'a Heads,
+    saved: &'a Saved,
     grad: &'a Heads,
-    config: &'a AttentionConfig,
+    sight: Sight,
     entry: usize,
     buffers: &'a mut Buffers,
 }
@@ -120,29 +143,40 @@ impl Pass<'_> {
     /// Keys (rotated; as rows and as columns) and values (as columns) of the head that begins at `column`, and zeros
     /// for their gradients.
     fn load(&mut self, column: usize) {
-        let dim = self.config.head_dim;
-        let [_, keys, _] = self.inputs[1].dims();
+        let Arguments { inputs, turn, config, .. } = &self.saved.arguments;
+        let (dim, turn) = (config.head_dim, turn.as_ref());
+        let [_, keys, _] = inputs[1].dims();
         let stride = padded(keys);
-        let at = [self.entry, keys, column];
+        let (at, (begin, end)) = ([self.entry, column], span(&self.sight));
         let rows = self.buffers.rows.take(LANES * dim);
         let key_columns = self.buffers.key_columns.take(dim * stride);
-        transposed(&self.inputs[1], at, dim, self.turn, rows, key_columns);
+        transposed(&inputs[1], at, (begin, end), dim, turn, rows, (key_columns, stride));
         let value_columns = self.buffers.value_columns.take(dim * stride);
-        transposed(&self.inputs[2], at, dim, None, rows, value_columns);
-        let key = self.buffers.key.take(keys * dim);
-        // SAFETY: the keys have `keys` rows.
-        unsafe { load(self.inputs[1].at(self.entry, 0, column), key, dim, self.turn, 0) };
+        transposed(&inputs[2], at, (begin, end), dim, None, rows, (value_columns, stride));
+        let key = &mut self.buffers.key.take(keys * dim)[begin * dim..end * dim];
+        // SAFETY: the keys have rows `begin .. end`.
+        unsafe { load(inputs[1].at(self.entry, begin, column), key, dim, turn, begin) };
         self.buffers.key_grad.take(keys * dim).fill(0.0);
         self.buffers.value_grad.take(keys * dim).fill(0.0);
     }
 
-    /// The tiles of one head: adds to the gradients of key and value, writes that of the query (rows `width` apart).
+    /// The tiles of one head: adds to the gradients of key and value, writes that of the query (rows `width` apart),
+    /// adds to that of the bias.
     ///
     /// # Safety
-    /// `to` is valid for writing T rows, and nobody else accesses them.
-    unsafe fn head(&mut self, head: usize, lse: &[f32], to: *mut f32, width: usize) {
-        let Self { inputs, turn, out, grad, config, entry, .. } = *self;
-        let [_, keys, _] = inputs[1].dims();
+    /// `to` is valid for writing T rows, `bias_grad` for reading and writing `[T, S]`, and nobody else accesses them.
+    unsafe fn head(
+        &mut self,
+        head: usize,
+        (to, width): (*mut f32, usize),
+        bias_grad: Option<*mut f32>,
+    ) {
+        let Self { saved, grad, ref sight, entry, .. } = *self;
+        let Saved { arguments, out, lse } = saved;
+        let Arguments { inputs, turn, config, .. } = arguments;
+        let turn = turn.as_ref();
+        let ([_, time, _], [_, keys, _]) = (inputs[0].dims(), inputs[1].dims());
+        let lse = &lse[(entry * config.heads + head) * time..][..time];
         let (dim, scale, stride) = (config.head_dim, config.scale as f32, padded(keys));
         let column = head * dim;
         let tile = padded(KEYS.min(keys + LANES));
@@ -171,10 +205,10 @@ impl Pass<'_> {
             let query_rows = Matrix::rows(query.as_ptr(), dim);
             let dout_rows = Matrix::rows(dout.as_ptr(), dim);
             let mut started = false;
-            for (begin, end) in blocks(config, first, first + count - 1) {
-                let (seen, columns) = (end - begin, (end - begin).next_multiple_of(LANES));
-                let shape = [count, columns, dim];
-                // SAFETY: the tiles have `tile >= columns` columns, the operands `stride >= begin + columns`.
+            for (begin, end) in blocks(sight, first, first + count - 1) {
+                let (seen, wide) = (end - begin, (end - begin).next_multiple_of(LANES));
+                let shape = [count, wide, dim];
+                // SAFETY: the tiles have `tile >= wide` columns, the operands `stride >= begin + wide`.
                 unsafe {
                     let right = Matrix::rows(key_columns.add(begin), stride);
                     product(shape, (p.as_mut_ptr(), tile), false, query_rows, right, scale);
@@ -182,13 +216,14 @@ impl Pass<'_> {
                     product(shape, (dp.as_mut_ptr(), tile), false, dout_rows, right, 1.0);
                 }
                 for (i, row) in p.chunks_exact_mut(tile).enumerate() {
-                    let row = &mut row[..columns];
-                    if let Some(seen) = visible(config, first + i, begin, row) {
+                    let row = &mut row[..wide];
+                    arguments.add_bias(sight, [head, first + i, begin], row);
+                    if let Some(seen) = visible(sight, first + i, begin, row) {
                         rows::exp_sum(seen, lse[first + i]);
-                        conceal(config, first + i, begin, row);
+                        conceal(sight, first + i, begin, row);
                     }
                 }
-                // SAFETY: the gradients have rows up to `keys >= end`, the tile `columns >= seen` columns.
+                // SAFETY: the gradients have rows up to `keys >= end`, the tile `wide >= seen` columns.
                 unsafe {
                     let left = Matrix::columns(p.as_ptr(), tile);
                     let to = (value_grad.add(begin * dim), dim);
@@ -196,19 +231,32 @@ impl Pass<'_> {
                 }
                 for (i, (p, dp)) in p.chunks_exact_mut(tile).zip(dp.chunks_exact(tile)).enumerate()
                 {
-                    rows::score_gradient(&mut p[..columns], &dp[..columns], means[i], scale);
+                    rows::score_gradient(&mut p[..wide], &dp[..wide], means[i]);
+                    let Some(bias_grad) = bias_grad else { continue };
+                    let (low, high) = columns(sight, first + i, begin, wide);
+                    if low < high {
+                        let at = (first + i) * keys + begin + low;
+                        // SAFETY: the caller promises these elements; no other reference to them is alive.
+                        let to = unsafe {
+                            std::slice::from_raw_parts_mut(bias_grad.add(at), high - low)
+                        };
+                        rows::add(to, &p[low..high]);
+                    }
                 }
                 // SAFETY: as above; `query_grad` has `count` rows.
                 unsafe {
                     let left = Matrix::columns(p.as_ptr(), tile);
                     let to = (key_grad.add(begin * dim), dim);
-                    product([seen, dim, count], to, true, left, query_rows, 1.0);
+                    product([seen, dim, count], to, true, left, query_rows, scale);
                     let left = Matrix::rows(p.as_ptr(), tile);
                     let right = Matrix::rows(key.add(begin * dim), dim);
                     let to = (query_grad.as_mut_ptr(), dim);
-                    product([count, dim, seen], to, started, left, right, 1.0);
+                    product([count, dim, seen], to, started, left, right, scale);
                 }
                 started = true;
+            }
+            if !started {
+                query_grad.fill(0.0);
             }
             // SAFETY: the caller promises these rows.
             unsafe { store(query_grad, to.add(first * width), width, dim, turn, first) };

@@ -85,6 +85,9 @@ impl AttentionConfig {
     }
 }
 
+/// A half-open range of keys per batch entry.
+pub(super) type Ranges = Arc<Vec<(usize, usize)>>;
+
 /// What an attention sees besides queries, keys and values.
 #[derive(Clone, Debug, Default)]
 pub struct AttentionContext {
@@ -118,12 +121,8 @@ impl AttentionContext {
     }
 }
 
-/// The keys that batch entry `entry` has, of `keys`.
-pub(super) fn present(
-    ranges: Option<&[(usize, usize)]>,
-    entry: usize,
-    keys: usize,
-) -> (usize, usize) {
+/// The range of the S = `keys` keys that batch entry `entry` has.
+pub(super) fn present(ranges: Option<&Ranges>, entry: usize, keys: usize) -> (usize, usize) {
     ranges.map_or((0, keys), |ranges| ranges[entry])
 }
 

@@ -1,13 +1,15 @@
 //! The fast path as an operation of the flex backend, with its place in the autodiff graph.
 
 use super::backward::{self, Saved};
-use super::forward::forward;
+use super::config::Ranges;
+use super::forward::{Arguments, forward};
 use super::tile::{Heads, Turn};
 use super::{AttentionConfig, AttentionContext};
+use crate::flex::{Optional, absent};
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
-use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::autodiff::ops::{Backward, NodeGuard, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, ExtensionType, Flex, backend_extension};
 use burn::tensor::{DType, Device, Tensor};
@@ -22,14 +24,18 @@ pub(super) trait AttentionOps: Backend {
         query: FloatTensor<Self>,
         key: FloatTensor<Self>,
         value: FloatTensor<Self>,
+        #[extension_type] bias: Optional<Self>,
         #[extension_type] rotary: Rotary<Self>,
+        keys: Option<Ranges>,
         config: AttentionConfig,
     ) -> FloatTensor<Self>;
 
     /// See [`attention_fused`](super::attention_fused).
     fn attention_fused(
         inputs: FloatTensor<Self>,
+        #[extension_type] bias: Optional<Self>,
         #[extension_type] rotary: Rotary<Self>,
+        keys: Option<Ranges>,
         config: AttentionConfig,
     ) -> FloatTensor<Self>;
 }
@@ -46,16 +52,15 @@ pub(super) enum Rotary<B: Backend> {
 /// Whether the fast path can compute with these.
 pub(super) fn applies<'a>(
     inputs: impl IntoIterator<Item = &'a Tensor<3>>,
-    context: &AttentionContext,
-    config: &AttentionConfig,
+    context: &'a AttentionContext,
 ) -> bool {
     // Comparing devices ignores autodiff.
-    inputs.into_iter().all(|x| x.dtype() == DType::F32 && x.device() == Device::flex())
+    inputs
+        .into_iter()
+        .chain(&context.bias)
+        .all(|x| x.dtype() == DType::F32 && x.device() == Device::flex())
         && (context.rotary.as_ref())
             .is_none_or(|(cos, sin)| cos.dtype() == DType::F32 && sin.dtype() == DType::F32)
-        && config.causal
-        && context.keys.is_none()
-        && context.bias.is_none()
 }
 
 /// [`attention`](super::attention) by the fast path.
@@ -66,10 +71,11 @@ pub(super) fn separate(
     context: &AttentionContext,
     config: AttentionConfig,
 ) -> Tensor<3> {
-    let inputs = [query, key, value].map(Tensor::into_dispatch);
-    let [query, key, value] = inputs;
-    let rotary = Rotary::dispatch(context.rotary.clone());
-    Tensor::from_dispatch(<Dispatch as AttentionOps>::attention(query, key, value, rotary, config))
+    let [query, key, value] = [query, key, value].map(Tensor::into_dispatch);
+    let (bias, rotary, keys) = dispatch(context);
+    Tensor::from_dispatch(<Dispatch as AttentionOps>::attention(
+        query, key, value, bias, rotary, keys, config,
+    ))
 }
 
 /// [`attention_fused`](super::attention_fused) by the fast path.
@@ -78,17 +84,25 @@ pub(super) fn fused(
     context: &AttentionContext,
     config: AttentionConfig,
 ) -> Tensor<3> {
-    let (inputs, rotary) = (inputs.into_dispatch(), Rotary::dispatch(context.rotary.clone()));
-    Tensor::from_dispatch(<Dispatch as AttentionOps>::attention_fused(inputs, rotary, config))
+    let (bias, rotary, keys) = dispatch(context);
+    Tensor::from_dispatch(<Dispatch as AttentionOps>::attention_fused(
+        inputs.into_dispatch(),
+        bias,
+        rotary,
+        keys,
+        config,
+    ))
 }
 
-impl Rotary<Dispatch> {
-    fn dispatch(rotary: Option<(Tensor<2>, Tensor<2>)>) -> Self {
-        match rotary {
-            Some((cos, sin)) => Self::Table(cos.into_dispatch(), sin.into_dispatch()),
-            None => Self::Absent,
-        }
-    }
+type DispatchedContext = (Optional<Dispatch>, Rotary<Dispatch>, Option<Ranges>);
+
+fn dispatch(context: &AttentionContext) -> DispatchedContext {
+    let AttentionContext { rotary, keys, bias } = context.clone();
+    let rotary = match rotary {
+        Some((cos, sin)) => Rotary::Table(cos.into_dispatch(), sin.into_dispatch()),
+        None => Rotary::Absent,
+    };
+    (Optional::of(bias), rotary, keys)
 }
 
 impl AttentionOps for Flex {
@@ -96,19 +110,26 @@ impl AttentionOps for Flex {
         query: FlexTensor,
         key: FlexTensor,
         value: FlexTensor,
+        bias: Optional<Self>,
         rotary: Rotary<Self>,
+        keys: Option<Ranges>,
         config: AttentionConfig,
     ) -> FlexTensor {
         let inputs = [query, key, value].map(Heads::new);
-        forward(&inputs, turn(rotary, |x| x).as_ref(), &config).0
+        let (turn, bias) = (turn(rotary, |x| x), bias.into_option().map(Heads::new));
+        forward(&Arguments { inputs, turn, bias, keys, config }).0
     }
 
     fn attention_fused(
         inputs: FlexTensor,
+        bias: Optional<Self>,
         rotary: Rotary<Self>,
+        keys: Option<Ranges>,
         config: AttentionConfig,
     ) -> FlexTensor {
-        forward(&parts(&inputs, &config), turn(rotary, |x| x).as_ref(), &config).0
+        let inputs = parts(&inputs, &config);
+        let (turn, bias) = (turn(rotary, |x| x), bias.into_option().map(Heads::new));
+        forward(&Arguments { inputs, turn, bias, keys, config }).0
     }
 }
 
@@ -117,36 +138,58 @@ impl<C: CheckpointStrategy> AttentionOps for Autodiff<Flex, C> {
         query: FloatTensor<Self>,
         key: FloatTensor<Self>,
         value: FloatTensor<Self>,
+        bias: Optional<Self>,
         rotary: Rotary<Self>,
+        keys: Option<Ranges>,
         config: AttentionConfig,
     ) -> FloatTensor<Self> {
-        let nodes = [query.node(), key.node(), value.node()];
-        let inputs = [query, key, value].map(|x| Heads::new(x.into_primitive()));
-        let turn = turn(rotary, |x| x.into_primitive());
-        let (out, lse) = forward(&inputs, turn.as_ref(), &config);
-        match Separate.prepare::<C>(nodes).compute_bound().stateful() {
-            OpsKind::Tracked(prepared) => {
-                prepared.finish(saved(inputs, turn, &out, lse, config), out)
-            }
-            OpsKind::UnTracked(prepared) => prepared.finish(out),
-        }
+        let bias = bias.into_option();
+        let bias_node = bias.clone().unwrap_or_else(|| absent(&query)).node();
+        let parents = [query.node(), key.node(), value.node(), bias_node];
+        let arguments = Arguments {
+            inputs: [query, key, value].map(|x| Heads::new(x.into_primitive())),
+            turn: turn(rotary, |x| x.into_primitive()),
+            bias: bias.map(|x| Heads::new(x.into_primitive())),
+            keys,
+            config,
+        };
+        step::<C, _, 4>(Separate, parents, arguments)
     }
 
     fn attention_fused(
         inputs: FloatTensor<Self>,
+        bias: Optional<Self>,
         rotary: Rotary<Self>,
+        keys: Option<Ranges>,
         config: AttentionConfig,
     ) -> FloatTensor<Self> {
-        let nodes = [inputs.node()];
-        let inputs = parts(&inputs.into_primitive(), &config);
-        let turn = turn(rotary, |x| x.into_primitive());
-        let (out, lse) = forward(&inputs, turn.as_ref(), &config);
-        match Fused.prepare::<C>(nodes).compute_bound().stateful() {
-            OpsKind::Tracked(prepared) => {
-                prepared.finish(saved(inputs, turn, &out, lse, config), out)
-            }
-            OpsKind::UnTracked(prepared) => prepared.finish(out),
+        let bias = bias.into_option();
+        let bias_node = bias.clone().unwrap_or_else(|| absent(&inputs)).node();
+        let parents = [inputs.node(), bias_node];
+        let arguments = Arguments {
+            inputs: parts(&inputs.into_primitive(), &config),
+            turn: turn(rotary, |x| x.into_primitive()),
+            bias: bias.map(|x| Heads::new(x.into_primitive())),
+            keys,
+            config,
+        };
+        step::<C, _, 2>(Fused, parents, arguments)
+    }
+}
+
+/// The forward pass, and `backward` in the graph when a parent is tracked.
+fn step<C: CheckpointStrategy, S: Backward<Flex, N, State = Saved>, const N: usize>(
+    backward: S,
+    parents: [NodeGuard; N],
+    arguments: Arguments,
+) -> FloatTensor<Autodiff<Flex, C>> {
+    let (out, lse) = forward(&arguments);
+    match backward.prepare::<C>(parents).compute_bound().stateful() {
+        OpsKind::Tracked(prepared) => {
+            let saved = Saved { arguments, out: Heads::new(out.clone()), lse: Arc::new(lse) };
+            prepared.finish(saved, out)
         }
+        OpsKind::UnTracked(prepared) => prepared.finish(out),
     }
 }
 
@@ -165,27 +208,17 @@ fn parts(inputs: &FlexTensor, config: &AttentionConfig) -> [Heads; 3] {
     config.parts().map(|(from, width)| Heads::new(inputs.narrow(2, from, width)))
 }
 
-fn saved(
-    inputs: [Heads; 3],
-    turn: Option<Turn>,
-    out: &FlexTensor,
-    lse: Vec<f32>,
-    config: AttentionConfig,
-) -> Saved {
-    Saved { inputs, turn, out: Heads::new(out.clone()), lse: Arc::new(lse), config }
-}
-
-/// The backward step with parents query, key and value.
+/// The backward step with parents query, key, value and bias.
 #[derive(Debug)]
 struct Separate;
 
-impl Backward<Flex, 3> for Separate {
+impl Backward<Flex, 4> for Separate {
     type State = Saved;
 
-    fn backward(self, ops: Ops<Saved, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+    fn backward(self, ops: Ops<Saved, 4>, grads: &mut Gradients, _: &mut Checkpointer) {
         let grad = Heads::new(grads.consume::<Flex>(&ops.node));
-        let gradients = backward::separate(&ops.state, &grad);
-        for (parent, gradient) in ops.parents.into_iter().zip(gradients) {
+        let (inputs, bias) = backward::separate(&ops.state, &grad, ops.parents[3].is_some());
+        for (parent, gradient) in ops.parents.into_iter().zip(inputs.into_iter().chain(bias)) {
             if let Some(parent) = parent {
                 grads.register::<Flex>(parent.id, gradient);
             }
@@ -193,17 +226,20 @@ impl Backward<Flex, 3> for Separate {
     }
 }
 
-/// The backward step with all three in one parent.
+/// The backward step with query, key and value in one parent, and the bias.
 #[derive(Debug)]
 struct Fused;
 
-impl Backward<Flex, 1> for Fused {
+impl Backward<Flex, 2> for Fused {
     type State = Saved;
 
-    fn backward(self, ops: Ops<Saved, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+    fn backward(self, ops: Ops<Saved, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
         let grad = Heads::new(grads.consume::<Flex>(&ops.node));
-        if let [Some(parent)] = ops.parents {
-            grads.register::<Flex>(parent.id, backward::fused(&ops.state, &grad));
+        let (inputs, bias) = backward::fused(&ops.state, &grad, ops.parents[1].is_some());
+        for (parent, gradient) in ops.parents.into_iter().zip([inputs].into_iter().chain(bias)) {
+            if let Some(parent) = parent {
+                grads.register::<Flex>(parent.id, gradient);
+            }
         }
     }
 }

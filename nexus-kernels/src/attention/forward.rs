@@ -1,10 +1,11 @@
 //! The forward pass: FlashAttention-2, algorithm 1.
 
 use super::AttentionConfig;
+use super::config::{Ranges, Sight, present};
 use super::rows;
 use super::tile::{
     Heads, KEYS, LANES, Matrix, QUERIES, Scratch, Turn, blocks, filled, load, padded, product, run,
-    tensor,
+    span, tensor,
 };
 use burn_flex::FlexTensor;
 use std::cell::RefCell;
@@ -22,14 +23,44 @@ thread_local! {
     static BUFFERS: RefCell<Buffers> = RefCell::default();
 }
 
-/// The output `[B, T, H*dim]` and the log-sum-exp of every row, `[B, H, T]`.
-pub(super) fn forward(
-    inputs: &[Heads; 3],
-    turn: Option<&Turn>,
-    config: &AttentionConfig,
-) -> (FlexTensor, Vec<f32>) {
-    let [query, key, _] = inputs;
-    let AttentionConfig { heads, kv_heads, head_dim: dim, .. } = *config;
+/// What both passes read.
+#[derive(Clone, Debug)]
+pub(super) struct Arguments {
+    /// Query, key and value.
+    pub(super) inputs: [Heads; 3],
+    pub(super) turn: Option<Turn>,
+    /// `[H, T, S]`.
+    pub(super) bias: Option<Heads>,
+    pub(super) keys: Option<Ranges>,
+    pub(super) config: AttentionConfig,
+}
+
+impl Arguments {
+    /// What the queries of batch entry `entry` see.
+    pub(super) fn sight(&self, entry: usize) -> Sight {
+        let [_, keys, _] = self.inputs[1].dims();
+        self.config.sight(present(self.keys.as_ref(), entry, keys))
+    }
+
+    /// Adds the bias to what query `query` of head `head` sees in the row of a tile whose first column is key `begin`.
+    pub(super) fn add_bias(
+        &self,
+        sight: &Sight,
+        [head, query, begin]: [usize; 3],
+        row: &mut [f32],
+    ) {
+        let Some(bias) = &self.bias else { return };
+        let (low, high) = columns(sight, query, begin, row.len());
+        if low < high {
+            rows::add(&mut row[low..high], bias.part([head, query, begin + low], high - low));
+        }
+    }
+}
+
+/// The output `[B, T, H*dim]` and the log-sum-exp of every row, `[B, H, T]` (0 where a query sees no key).
+pub(super) fn forward(arguments: &Arguments) -> (FlexTensor, Vec<f32>) {
+    let [query, key, _] = &arguments.inputs;
+    let AttentionConfig { heads, kv_heads, head_dim: dim, .. } = arguments.config;
     let ([batch, time, width], [_, keys, _]) = (query.dims(), key.dims());
     let work = time * keys * dim * heads / kv_heads;
     let mut lse = Vec::new();
@@ -40,7 +71,8 @@ pub(super) fn forward(
                 run(batch * kv_heads, work, |task| {
                     BUFFERS.with_borrow_mut(|buffers| {
                         let (entry, group) = (task / kv_heads, task % kv_heads);
-                        let mut pass = Pass { inputs, turn, config, entry, time, keys, buffers };
+                        let sight = arguments.sight(entry);
+                        let mut pass = Pass { arguments, sight, entry, time, keys, buffers };
                         let operands = pass.load(group * dim);
                         let heads_of_group = heads / kv_heads;
                         for head in group * heads_of_group..(group + 1) * heads_of_group {
@@ -58,9 +90,8 @@ pub(super) fn forward(
 
 /// One task: a batch entry and the queries of one key head.
 struct Pass<'a> {
-    inputs: &'a [Heads; 3],
-    turn: Option<&'a Turn>,
-    config: &'a AttentionConfig,
+    arguments: &'a Arguments,
+    sight: Sight,
     entry: usize,
     time: usize,
     keys: usize,
@@ -70,24 +101,28 @@ struct Pass<'a> {
 impl Pass<'_> {
     /// Whether keys and values are copied into scratch.
     fn copies(&self) -> bool {
-        self.turn.is_some() || self.time >= LANES
+        self.arguments.turn.is_some() || self.time >= LANES
     }
 
-    /// Rotated keys `[dim, S]` and values `[S, dim]` of the head that begins at `column`, in scratch; for a few queries,
-    /// which do not pay for the copies, where they are.
+    /// Rotated keys `[dim, S]` and values `[S, dim]` of the head that begins at `column`, in scratch (of keys that do
+    /// not exist: anything); for a few queries, which do not pay for the copies, where they are.
     fn load(&mut self, column: usize) -> [Matrix; 2] {
-        let dim = self.config.head_dim;
-        let [key, value] = [1, 2].map(|i| self.inputs[i].at(self.entry, 0, column));
+        let Arguments { inputs, turn, config, .. } = self.arguments;
+        let dim = config.head_dim;
         if !self.copies() {
+            let [key, value] = [1, 2].map(|i| inputs[i].at(self.entry, 0, column));
             return [Matrix(key.pointer, 1, key.row), Matrix(value.pointer, value.row, 1)];
         }
         let stride = padded(self.keys);
         let keys = self.buffers.keys.take(dim * stride);
         let rows = self.buffers.rows.take(LANES * dim);
-        transposed(&self.inputs[1], [self.entry, self.keys, column], dim, self.turn, rows, keys);
+        let (begin, end) = span(&self.sight);
+        let at = [self.entry, column];
+        transposed(&inputs[1], at, (begin, end), dim, turn.as_ref(), rows, (keys, stride));
         let values = self.buffers.values.take(self.keys * dim);
-        // SAFETY: the values have `keys` rows.
-        unsafe { load(value, values, dim, None, 0) };
+        let some = &mut values[begin * dim..end * dim];
+        // SAFETY: the values have rows `begin .. end`.
+        unsafe { load(inputs[2].at(self.entry, begin, column), some, dim, None, 0) };
         [Matrix::rows(keys.as_ptr(), stride), Matrix::rows(values.as_ptr(), dim)]
     }
 
@@ -104,7 +139,8 @@ impl Pass<'_> {
         lse: *mut f32,
     ) {
         let copies = self.copies();
-        let Self { inputs, turn, config, entry, time, keys, .. } = *self;
+        let Self { arguments, ref sight, entry, time, keys, .. } = *self;
+        let Arguments { inputs, turn, config, .. } = arguments;
         let dim = config.head_dim;
         let tile = padded(KEYS.min(keys + LANES));
         for first in (0..time).step_by(QUERIES) {
@@ -112,13 +148,14 @@ impl Pass<'_> {
             let query = self.buffers.queries.take(count * dim);
             let from = inputs[0].at(entry, first, head * dim);
             // SAFETY: the queries have rows `first .. first + count`.
-            unsafe { load(from, query, dim, turn, first) };
+            unsafe { load(from, query, dim, turn.as_ref(), first) };
             let scores = self.buffers.scores.take(count * tile);
-            let (mut peaks, mut sums) = ([f32::NEG_INFINITY; QUERIES], [0.0f32; QUERIES]);
+            // Not -inf: a bias may be, and -inf - -inf is no number.
+            let (mut peaks, mut sums) = ([f32::MIN; QUERIES], [0.0f32; QUERIES]);
             // SAFETY: the caller promises these rows.
             let out = unsafe { out.add(first * width) };
             let mut started = false;
-            for (begin, end) in blocks(config, first, first + count - 1) {
+            for (begin, end) in blocks(sight, first, first + count - 1) {
                 let columns = (end - begin).next_multiple_of(LANES);
                 // Transposed keys have columns of zeros up to whole vectors; keys in place have not.
                 let wide = if copies { columns } else { end - begin };
@@ -131,10 +168,11 @@ impl Pass<'_> {
                 }
                 for (i, row) in scores.chunks_exact_mut(tile).enumerate() {
                     let row = &mut row[..columns];
-                    let Some(seen) = visible(config, first + i, begin, row) else { continue };
+                    arguments.add_bias(sight, [head, first + i, begin], row);
+                    let Some(seen) = visible(sight, first + i, begin, row) else { continue };
                     let peak = peaks[i].max(rows::largest(seen));
                     let sum = rows::exp_sum(seen, peak);
-                    conceal(config, first + i, begin, row);
+                    conceal(sight, first + i, begin, row);
                     let fade = (peaks[i] - peak).exp();
                     if started && fade != 1.0 {
                         // SAFETY: row `i` of this tile is written by this task only.
@@ -154,8 +192,14 @@ impl Pass<'_> {
                 started = true;
             }
             for i in 0..count {
-                // SAFETY: as above; `lse` has `time` rows.
+                // SAFETY: as above, a row without a sum being zeroed first; `lse` has `time` rows.
                 unsafe {
+                    // A query that sees a key has a positive sum, or NaN.
+                    if sums[i] == 0.0 {
+                        out.add(i * width).write_bytes(0, dim);
+                        lse.add(first + i).write(0.0);
+                        continue;
+                    }
                     let out = std::slice::from_raw_parts_mut(out.add(i * width), dim);
                     rows::scale(out, 1.0 / sums[i]);
                     lse.add(first + i).write(peaks[i] + sums[i].ln());
@@ -165,18 +209,19 @@ impl Pass<'_> {
     }
 }
 
-/// `[dim, padded(count)]`: rows of `from` at `[entry, 0, column]`, rotated and transposed, zeros behind the last.
+/// Rows `begin .. end` of `from` at `[entry, .., column]`, rotated and transposed, become columns of `to`, whose rows are
+/// `stride` apart; zeros up to a whole vector. `begin` is a multiple of [`LANES`].
 pub(super) fn transposed(
     from: &Heads,
-    [entry, count, column]: [usize; 3],
+    [entry, column]: [usize; 2],
+    (begin, end): (usize, usize),
     dim: usize,
     turn: Option<&Turn>,
     rows: &mut [f32],
-    to: &mut [f32],
+    (to, stride): (&mut [f32], usize),
 ) {
-    let stride = padded(count);
-    for first in (0..count).step_by(LANES) {
-        let present = LANES.min(count - first);
+    for first in (begin..end).step_by(LANES) {
+        let present = LANES.min(end - first);
         let (some, rest) = rows.split_at_mut(present * dim);
         // SAFETY: `from` has rows `first .. first + present`.
         unsafe { load(from.at(entry, first, column), some, dim, turn, first) };
@@ -188,12 +233,12 @@ pub(super) fn transposed(
 /// The part of a row of a tile that holds what query `query` sees, whole vectors, what it does not see at -inf;
 /// `None` (and zeros) when it sees nothing here. `begin` is the key of the first column.
 pub(super) fn visible<'a>(
-    config: &AttentionConfig,
+    sight: &Sight,
     query: usize,
     begin: usize,
     row: &'a mut [f32],
 ) -> Option<&'a mut [f32]> {
-    let (low, high) = columns(config, query, begin, row.len());
+    let (low, high) = columns(sight, query, begin, row.len());
     if low >= high {
         row.fill(0.0);
         return None;
@@ -204,15 +249,16 @@ pub(super) fn visible<'a>(
     Some(&mut row[from..to])
 }
 
-/// Zeros where query `query` does not see.
-pub(super) fn conceal(config: &AttentionConfig, query: usize, begin: usize, row: &mut [f32]) {
-    let (low, high) = columns(config, query, begin, row.len());
+/// Zeros where query `query` does not see, which sees something.
+pub(super) fn conceal(sight: &Sight, query: usize, begin: usize, row: &mut [f32]) {
+    let (low, high) = columns(sight, query, begin, row.len());
     row[..low].fill(0.0);
     row[high..].fill(0.0);
 }
 
-/// The columns that `query` sees of a tile of `count` columns from key `begin` on.
-fn columns(config: &AttentionConfig, query: usize, begin: usize, count: usize) -> (usize, usize) {
-    let (low, high) = config.sight((0, usize::MAX)).of(query);
+/// The columns that `query` sees of a tile of `count` columns from key `begin` on; none when the end is not behind the
+/// beginning.
+pub(super) fn columns(sight: &Sight, query: usize, begin: usize, count: usize) -> (usize, usize) {
+    let (low, high) = sight.of(query);
     (low.saturating_sub(begin).min(count), high.saturating_sub(begin).min(count))
 }

@@ -57,7 +57,7 @@ fn masks(
     [batch, time, keys]: [usize; 3],
     device: &Device,
 ) -> Masks {
-    let ranges = context.keys.as_ref().map(|ranges| ranges.as_slice());
+    let ranges = context.keys.as_ref();
     let entries = if ranges.is_some() { batch } else { 1 };
     let mut seen = Vec::with_capacity(entries * time);
     for entry in 0..entries {

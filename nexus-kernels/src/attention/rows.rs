@@ -36,8 +36,12 @@ widest! {
     exp_sum = exp_sum_body(row: &mut [f32], shift: f32) -> f32
 }
 widest! {
-    /// `p = p * (dp - mean) * scale`: from probabilities to the gradient of the scores.
-    score_gradient = score_gradient_body(p: &mut [f32], dp: &[f32], mean: f32, scale: f32)
+    /// `p = p * (dp - mean)`: from probabilities to the gradient of the scores.
+    score_gradient = score_gradient_body(p: &mut [f32], dp: &[f32], mean: f32)
+}
+widest! {
+    /// `row = row + other`.
+    add = add_body(row: &mut [f32], other: &[f32])
 }
 widest! {
     /// `row = row * factor`.
@@ -108,9 +112,16 @@ fn exp_sum_body<const FUSED: bool>(row: &mut [f32], shift: f32) -> f32 {
 }
 
 #[inline(always)]
-fn score_gradient_body<const FUSED: bool>(p: &mut [f32], dp: &[f32], mean: f32, scale: f32) {
+fn score_gradient_body<const FUSED: bool>(p: &mut [f32], dp: &[f32], mean: f32) {
     for (p, dp) in p.iter_mut().zip(dp) {
-        *p *= (dp - mean) * scale;
+        *p *= dp - mean;
+    }
+}
+
+#[inline(always)]
+fn add_body<const FUSED: bool>(row: &mut [f32], other: &[f32]) {
+    for (x, other) in row.iter_mut().zip(other) {
+        *x += other;
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the passes share: strided views of tensors, products of tiles, scratch memory, moving rows.
 
-use super::AttentionConfig;
+use super::config::Sight;
 use super::rows;
 use burn::tensor::{Bytes, DType};
 use burn_flex::{FlexTensor, Layout};
@@ -60,6 +60,14 @@ impl Heads {
             + column as isize;
         let pointer = self.tensor.storage::<f32>().as_ptr().wrapping_offset(offset);
         Strided { pointer, row: self.row }
+    }
+
+    /// `count` elements of row `row` of batch entry `batch`, from column `column` on.
+    pub(super) fn part(&self, [batch, row, column]: [usize; 3], count: usize) -> &[f32] {
+        let [entries, rows, columns] = self.dims();
+        assert!(batch < entries && row < rows && column + count <= columns, "part out of tensor");
+        // SAFETY: these are elements of the tensor, and `new` found all of them in the storage.
+        unsafe { std::slice::from_raw_parts(self.at(batch, row, column).pointer, count) }
     }
 }
 
@@ -225,14 +233,20 @@ pub(super) fn padded(keys: usize) -> usize {
     (keys.div_ceil(LANES) | 1) * LANES
 }
 
-/// The blocks of keys that queries `rows` see, aligned to [`LANES`] at their beginning.
+/// The keys of an entry, from a whole vector on: what its tiles touch.
+pub(super) fn span(sight: &Sight) -> (usize, usize) {
+    (sight.keys.0 / LANES * LANES, sight.keys.1)
+}
+
+/// The blocks of keys that queries `first ..= last` see, aligned to [`LANES`] at their beginning; none when no query sees
+/// a key.
 pub(super) fn blocks(
-    config: &AttentionConfig,
+    sight: &Sight,
     first: usize,
     last: usize,
 ) -> impl Iterator<Item = (usize, usize)> {
-    let begin = config.sight((0, usize::MAX)).of(first).0 / LANES * LANES;
-    let end = config.sight((0, usize::MAX)).of(last).1;
+    let (begin, end) = (sight.of(first).0, sight.of(last).1);
+    let begin = if begin < end { begin / LANES * LANES } else { end };
     (begin..end).step_by(KEYS).map(move |at| (at, end.min(at + KEYS)))
 }
 
@@ -240,7 +254,7 @@ pub(super) fn blocks(
 #[derive(Clone, Copy)]
 pub(super) struct Shared(*mut f32);
 
-// SAFETY: every task writes other elements (its own batch entry and heads).
+// SAFETY: every task writes other elements (its own heads, of its own batch entry or of all).
 unsafe impl Send for Shared {}
 // SAFETY: as for `Send`.
 unsafe impl Sync for Shared {}
@@ -255,6 +269,11 @@ impl Shared {
     pub(super) fn shifted(self, offset: usize) -> Self {
         Self(self.at(offset))
     }
+}
+
+/// Where tasks share `values`.
+pub(super) fn shared(values: &mut [f32]) -> Shared {
+    Shared(values.as_mut_ptr())
 }
 
 /// An output that `fill` writes completely, without zeroing it first.
