@@ -17,9 +17,7 @@ def grow(model, tensors):
     old = model.config.vocab_size
     model.resize_token_embeddings(old + ADDED, mean_resizing=False)
     with torch.no_grad():
-        for embeddings, name in ((model.get_input_embeddings(), "new_rows"), (model.get_output_embeddings(), "new_head")):
-            if name in tensors:
-                embeddings.weight[old:] = tensors[name]
+        model.get_input_embeddings().weight[old:] = tensors["new_rows"]
         if "new_bias" in tensors:
             model.get_output_embeddings().bias[old:] = tensors["new_bias"]
     return model.eval()
@@ -35,8 +33,7 @@ def export_resize(task, folder):
     build(task).save_pretrained(folder / "model")
     old, tensors = task.config.vocab_size, dict(task.batch)
     tensors["new_rows"] = 0.2 * torch.randn(ADDED, task.config.hidden_size)
-    if not task.config.tie_word_embeddings:
-        tensors["new_head"] = 0.2 * torch.randn(ADDED, task.config.hidden_size)
+    assert task.config.tie_word_embeddings
     if getattr(load_model(folder / "model", task.model_class).get_output_embeddings(), "bias", None) is not None:
         tensors["new_bias"] = 0.1 * torch.randn(ADDED)
 
