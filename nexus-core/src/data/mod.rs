@@ -18,6 +18,7 @@ mod sentencepiece;
 mod strftime;
 mod tokenizer;
 mod tokenizer_files;
+mod tokenizer_pair;
 mod train_bpe;
 
 pub use batch::{Batch, ExampleSource, collate, epoch_order};
