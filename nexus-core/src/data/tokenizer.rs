@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use tokenizers::AddedToken;
 use tokenizers::processors::PostProcessorWrapper;
 
@@ -27,7 +27,11 @@ pub struct Tokenizer {
     pad: Option<u32>,
     /// The texts of the special tokens by role (`bos_token`, ...).
     pub(super) special: BTreeMap<String, String>,
-    template: Option<ChatTemplate>,
+    pub(super) template: Option<ChatTemplate>,
+    /// The `tokenizer_config.json` that it was loaded with.
+    pub(super) config: Map<String, Value>,
+    /// Whether decoding removes the spaces before punctuation.
+    pub(super) clean_up: bool,
 }
 
 impl fmt::Debug for Tokenizer {
@@ -43,7 +47,8 @@ impl fmt::Debug for Tokenizer {
 
 impl Tokenizer {
     /// Loads the tokenizer of a model folder: `tokenizer.json`, or else `tokenizer.model`
-    /// (SentencePiece BPE), or else `vocab.json` and `merges.txt` (GPT-2).
+    /// (SentencePiece BPE or unigram), `spiece.model` (T5), `vocab.json` and `merges.txt` (GPT-2,
+    /// RoBERTa), or `vocab.txt` (BERT).
     ///
     /// Special tokens come from `tokenizer_config.json`, `special_tokens_map.json`,
     /// `generation_config.json` and `config.json`; the chat template from `chat_template.jinja` or
@@ -51,7 +56,7 @@ impl Tokenizer {
     ///
     /// # Errors
     /// [`Error::Io`] and [`Error::Format`] where a file cannot be read; [`Error::Tokenizer`] where
-    /// the files contradict each other or none of the three forms is there.
+    /// the files contradict each other or none of the forms is there.
     pub fn load(dir: &Path) -> Result<Self> {
         tokenizer_files::load(dir)
     }
@@ -74,6 +79,8 @@ impl Tokenizer {
             pad: None,
             special: BTreeMap::new(),
             template: None,
+            config: Map::new(),
+            clean_up: false,
         }
     }
 
@@ -152,15 +159,23 @@ impl Tokenizer {
             .collect())
     }
 
-    /// The text of token ids; ids that the vocabulary lacks are left out.
+    /// The text of token ids; ids that the vocabulary lacks are left out. Spaces before
+    /// punctuation are removed where `clean_up_tokenization_spaces` of `tokenizer_config.json` asks
+    /// for it, except for BPE, as in transformers.
     ///
     /// # Errors
     /// [`Error::Tokenizer`] where the decoder fails.
     pub fn decode(&self, ids: &[u32], skip_special: bool) -> Result<String> {
+        let text = self.decode_as_is(ids, skip_special)?;
+        Ok(if self.clean_up { without_spaces(&text) } else { text })
+    }
+
+    /// The text of token ids with every space.
+    pub(super) fn decode_as_is(&self, ids: &[u32], skip_special: bool) -> Result<String> {
         guarded(|| self.inner.decode(ids, skip_special))
     }
 
-    /// Decodes ids one by one, for text that appears while it is generated.
+    /// Decodes ids one by one, for text that appears while it is generated; no space is removed.
     pub fn decode_stream(&self, skip_special: bool) -> DecodeStream<'_> {
         DecodeStream::new(self, skip_special)
     }
@@ -217,31 +232,6 @@ impl Tokenizer {
         })
     }
 
-    /// Writes `tokenizer.json`, `tokenizer_config.json` and, if there is a chat template,
-    /// `chat_template.jinja` into `dir`, as transformers' `AutoTokenizer` reads them.
-    ///
-    /// # Errors
-    /// [`Error::Io`] where a file cannot be written.
-    pub fn save(&self, dir: &Path) -> Result<()> {
-        let mut whole = (*self.inner).clone();
-        whole.with_post_processor(self.post.clone());
-        let write = |name: &str, text: String| {
-            let path = dir.join(name);
-            std::fs::write(&path, text).map_err(Error::io("write", path))
-        };
-        write("tokenizer.json", whole.to_string(false).map_err(failed)?)?;
-        let mut config = Map::new();
-        config.insert("tokenizer_class".into(), json!("PreTrainedTokenizerFast"));
-        config.insert("clean_up_tokenization_spaces".into(), json!(false));
-        config.extend(self.special.iter().map(|(role, name)| (role.clone(), json!(name))));
-        let config = Value::Object(config);
-        write("tokenizer_config.json", format!("{config:#}\n"))?;
-        if let Some(template) = &self.template {
-            write("chat_template.jinja", template.source().to_owned())?;
-        }
-        Ok(())
-    }
-
     /// Records a special token's name and gives its id; adds it to the vocabulary where needed.
     pub(super) fn set_special(&mut self, role: &str, name: &str) -> Result<u32> {
         let missing = || Error::Tokenizer { why: format!("{role} = {name:?} cannot be added") };
@@ -282,6 +272,12 @@ impl Tokenizer {
             }
         }
     }
+}
+
+/// Transformers' `clean_up_tokenization`.
+fn without_spaces(text: &str) -> String {
+    let spaces = [" .", " ?", " !", " ,", " ' ", " n't", " 'm", " 's", " 've", " 're"];
+    spaces.iter().fold(text.to_owned(), |text, spaced| text.replace(spaced, spaced.trim()))
 }
 
 pub(super) fn failed(error: Box<dyn std::error::Error + Send + Sync>) -> Error {
