@@ -160,8 +160,9 @@ fn sentencepiece_models() {
         damaged[end] ^= 0xff;
         let _ = load_model(dir.path(), &damaged);
     }
-    let unigram = load_model(dir.path(), &whole[..whole.len() - 11]).unwrap_err();
-    assert!(unigram.contains("BPE") && unigram.contains("tokenizer.json"), "{unigram}");
+    let word = [&whole[..whole.len() - 11], &[0x12, 2, 0x18, 3]].concat();
+    let word = load_model(dir.path(), &word).unwrap_err();
+    assert!(word.contains("type 3") && word.contains("tokenizer.json"), "{word}");
     let twice = [&whole[..], &whole[..30]].concat();
     assert!(load_model(dir.path(), &twice).is_err());
 }

@@ -71,6 +71,6 @@ impl<'t> DecodeStream<'t> {
     }
 
     fn decode(&self, range: std::ops::Range<usize>) -> Result<String> {
-        self.tokenizer.decode(&self.ids[range], self.skip_special)
+        self.tokenizer.decode_as_is(&self.ids[range], self.skip_special)
     }
 }

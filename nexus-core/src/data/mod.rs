@@ -18,6 +18,10 @@ mod sentencepiece;
 mod strftime;
 mod tokenizer;
 mod tokenizer_files;
+mod tokenizer_folder;
+mod tokenizer_pair;
+mod tokenizer_save;
+mod tokenizer_vocabulary;
 mod train_bpe;
 
 pub use batch::{Batch, ExampleSource, collate, epoch_order};

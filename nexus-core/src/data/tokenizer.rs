@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
+use tokenizers::AddedToken;
 use tokenizers::processors::PostProcessorWrapper;
-use tokenizers::{AddedToken, Encoding, PostProcessor};
 
 use super::{ChatTemplate, DecodeStream, tokenizer_files};
 use crate::{Error, Result};
@@ -17,16 +18,20 @@ use crate::{Error, Result};
 pub struct Tokenizer {
     /// Without post-processor, truncation and padding: a post-processor may trim white space from
     /// the offsets, and the mask needs them whole.
-    inner: Arc<tokenizers::Tokenizer>,
-    post: Option<PostProcessorWrapper>,
+    pub(super) inner: Arc<tokenizers::Tokenizer>,
+    pub(super) post: Option<PostProcessorWrapper>,
     /// One more than the largest id.
     size: usize,
     bos: Option<u32>,
     eos: Vec<u32>,
     pad: Option<u32>,
     /// The texts of the special tokens by role (`bos_token`, ...).
-    special: BTreeMap<String, String>,
-    template: Option<ChatTemplate>,
+    pub(super) special: BTreeMap<String, String>,
+    pub(super) template: Option<ChatTemplate>,
+    /// The `tokenizer_config.json` that it was loaded with.
+    pub(super) config: Map<String, Value>,
+    /// Whether decoding removes the spaces before punctuation.
+    pub(super) clean_up: bool,
 }
 
 impl fmt::Debug for Tokenizer {
@@ -42,7 +47,8 @@ impl fmt::Debug for Tokenizer {
 
 impl Tokenizer {
     /// Loads the tokenizer of a model folder: `tokenizer.json`, or else `tokenizer.model`
-    /// (SentencePiece BPE), or else `vocab.json` and `merges.txt` (GPT-2).
+    /// (SentencePiece BPE or unigram), `spiece.model` (T5), `vocab.json` and `merges.txt` (GPT-2,
+    /// RoBERTa), or `vocab.txt` (BERT).
     ///
     /// Special tokens come from `tokenizer_config.json`, `special_tokens_map.json`,
     /// `generation_config.json` and `config.json`; the chat template from `chat_template.jinja` or
@@ -50,7 +56,7 @@ impl Tokenizer {
     ///
     /// # Errors
     /// [`Error::Io`] and [`Error::Format`] where a file cannot be read; [`Error::Tokenizer`] where
-    /// the files contradict each other or none of the three forms is there.
+    /// the files contradict each other or none of the forms is there.
     pub fn load(dir: &Path) -> Result<Self> {
         tokenizer_files::load(dir)
     }
@@ -73,6 +79,8 @@ impl Tokenizer {
             pad: None,
             special: BTreeMap::new(),
             template: None,
+            config: Map::new(),
+            clean_up: false,
         }
     }
 
@@ -119,8 +127,8 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Tokenizer`] where the tokenizer fails.
     pub fn encode(&self, text: &str, add_special: bool) -> Result<Vec<u32>> {
-        let encoding = self.inner.encode_fast(text, false).map_err(failed)?;
-        Ok(self.process(encoding, add_special)?.get_ids().to_vec())
+        let encoding = guarded(|| self.inner.encode_fast(text, false))?;
+        Ok(self.join(encoding, None, add_special)?.get_ids().to_vec())
     }
 
     /// Encodes text and gives for each token the range of bytes it stands for, white space
@@ -133,9 +141,9 @@ impl Tokenizer {
         text: &str,
         add_special: bool,
     ) -> Result<Vec<(u32, (usize, usize))>> {
-        let encoding = self.inner.encode(text, false).map_err(failed)?;
+        let encoding = guarded(|| self.inner.encode(text, false))?;
         let offsets = encoding.get_offsets().to_vec();
-        let processed = self.process(encoding, add_special)?;
+        let processed = self.join(encoding, None, add_special)?;
         let mut own = offsets.into_iter();
         let mut at = (0, 0);
         let added = processed.get_special_tokens_mask();
@@ -151,22 +159,23 @@ impl Tokenizer {
             .collect())
     }
 
-    fn process(&self, encoding: Encoding, add_special: bool) -> Result<Encoding> {
-        match &self.post {
-            Some(post) => post.process(encoding, None, add_special).map_err(failed),
-            None => Ok(encoding),
-        }
-    }
-
-    /// The text of token ids; ids that the vocabulary lacks are left out.
+    /// The text of token ids; ids that the vocabulary lacks are left out. Spaces before
+    /// punctuation are removed where `clean_up_tokenization_spaces` of `tokenizer_config.json` asks
+    /// for it, except for BPE, as in transformers.
     ///
     /// # Errors
     /// [`Error::Tokenizer`] where the decoder fails.
     pub fn decode(&self, ids: &[u32], skip_special: bool) -> Result<String> {
-        self.inner.decode(ids, skip_special).map_err(failed)
+        let text = self.decode_as_is(ids, skip_special)?;
+        Ok(if self.clean_up { without_spaces(&text) } else { text })
     }
 
-    /// Decodes ids one by one, for text that appears while it is generated.
+    /// The text of token ids with every space.
+    pub(super) fn decode_as_is(&self, ids: &[u32], skip_special: bool) -> Result<String> {
+        guarded(|| self.inner.decode(ids, skip_special))
+    }
+
+    /// Decodes ids one by one, for text that appears while it is generated; no space is removed.
     pub fn decode_stream(&self, skip_special: bool) -> DecodeStream<'_> {
         DecodeStream::new(self, skip_special)
     }
@@ -189,6 +198,12 @@ impl Tokenizer {
     /// The token to pad with: the pad token, or else the first eos token, or else 0.
     pub fn pad(&self) -> u32 {
         self.pad.or(self.eos.first().copied()).unwrap_or(0)
+    }
+
+    /// The ids of all special tokens.
+    pub fn special_ids(&self) -> Vec<u32> {
+        let added = self.inner.get_added_tokens_decoder();
+        added.into_iter().filter(|(_, token)| token.special).map(|(id, _)| id).collect()
     }
 
     /// The id of a token, as it is written in the vocabulary.
@@ -221,31 +236,6 @@ impl Tokenizer {
                 self.size - 1
             ),
         })
-    }
-
-    /// Writes `tokenizer.json`, `tokenizer_config.json` and, if there is a chat template,
-    /// `chat_template.jinja` into `dir`, as transformers' `AutoTokenizer` reads them.
-    ///
-    /// # Errors
-    /// [`Error::Io`] where a file cannot be written.
-    pub fn save(&self, dir: &Path) -> Result<()> {
-        let mut whole = (*self.inner).clone();
-        whole.with_post_processor(self.post.clone());
-        let write = |name: &str, text: String| {
-            let path = dir.join(name);
-            std::fs::write(&path, text).map_err(Error::io("write", path))
-        };
-        write("tokenizer.json", whole.to_string(false).map_err(failed)?)?;
-        let mut config = Map::new();
-        config.insert("tokenizer_class".into(), json!("PreTrainedTokenizerFast"));
-        config.insert("clean_up_tokenization_spaces".into(), json!(false));
-        config.extend(self.special.iter().map(|(role, name)| (role.clone(), json!(name))));
-        let config = Value::Object(config);
-        write("tokenizer_config.json", format!("{config:#}\n"))?;
-        if let Some(template) = &self.template {
-            write("chat_template.jinja", template.source().to_owned())?;
-        }
-        Ok(())
     }
 
     /// Records a special token's name and gives its id; adds it to the vocabulary where needed.
@@ -290,19 +280,20 @@ impl Tokenizer {
     }
 }
 
+/// Transformers' `clean_up_tokenization`.
+fn without_spaces(text: &str) -> String {
+    let spaces = [" .", " ?", " !", " ,", " ' ", " n't", " 'm", " 's", " 've", " 're"];
+    spaces.iter().fold(text.to_owned(), |text, spaced| text.replace(spaced, spaced.trim()))
+}
+
 pub(super) fn failed(error: Box<dyn std::error::Error + Send + Sync>) -> Error {
     Error::Tokenizer { why: error.to_string() }
 }
 
-impl Tokenizer {
-    /// The token that stands for a hidden one.
-    pub fn mask(&self) -> Option<u32> {
-        self.token_id(self.special.get("mask_token")?)
-    }
-
-    /// The ids of all special tokens.
-    pub fn special_ids(&self) -> Vec<u32> {
-        let added = self.inner.get_added_tokens_decoder();
-        added.into_iter().filter(|(_, token)| token.special).map(|(id, _)| id).collect()
-    }
+/// Runs the tokenizers crate, which indexes by what its files say: where they contradict each
+/// other (a template without its token, a merge without its piece) it panics.
+pub(super) fn guarded<T>(run: impl FnOnce() -> tokenizers::Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(run))
+        .unwrap_or_else(|_| Err("its tables contradict each other".into()))
+        .map_err(failed)
 }

@@ -1,119 +1,47 @@
 //! Reads the tokenizer files of a Hugging Face model folder.
 
-use std::fs::File;
-use std::io::Read;
-use std::panic::catch_unwind;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
+use tokenizers::models::ModelWrapper;
 
-use super::{Tokenizer, sentencepiece};
+use super::Tokenizer;
+use super::tokenizer_folder::{Family, Folder, MAX_CONFIG_BYTES, ROLES, read, read_object};
+use super::tokenizer_vocabulary::vocabulary;
 use crate::{Error, Result};
-
-const MAX_TOKENIZER_BYTES: u64 = 256 << 20;
-const MAX_MODEL_BYTES: u64 = 32 << 20;
-const MAX_CONFIG_BYTES: u64 = 16 << 20;
 
 /// See [`Tokenizer::load`].
 pub(super) fn load(dir: &Path) -> Result<Tokenizer> {
-    let (mut tokenizer, defaults) = vocabulary(dir)?;
-    let config = read_object(dir, "tokenizer_config.json")?;
-    let map = read_object(dir, "special_tokens_map.json")?;
-
-    let default =
-        |role: &str| defaults.iter().find(|(r, _)| *r == role).map(|(_, name)| name.clone());
+    let mut folder = Folder::read(dir)?;
+    let (mut tokenizer, defaults) = vocabulary(&mut folder)?;
+    if let ModelWrapper::WordPiece(_) = tokenizer.inner.get_model() {
+        folder.family = folder.family.or(Some(Family::Bert));
+    }
     let name = |role: &str| {
-        let set = token_text(config.get(role)).or_else(|| token_text(map.get(role)));
-        set.or_else(|| default(role))
+        let in_file = defaults.iter().find(|(r, _)| *r == role).map(|(_, name)| name.clone());
+        // A default of the class is not added to a vocabulary that lacks it.
+        let of_class = || folder.name(role).filter(|name| tokenizer.token_id(name).is_some());
+        folder.given_name(role).or(in_file).or_else(of_class)
     };
-    let names = ["bos_token", "eos_token", "pad_token"].map(name);
-    let [bos, eos, pad] = names.each_ref().map(Option::as_deref);
+    let names = ROLES.map(name);
+    let [bos, eos, pad, ..] = names.each_ref().map(Option::as_deref);
     tokenizer = tokenizer.with_special(bos, eos, pad)?;
-    for role in ["unk_token", "sep_token", "cls_token", "mask_token"] {
-        if let Some(text) = name(role) {
-            tokenizer.set_special(role, &text)?;
+    for (role, text) in ROLES.iter().zip(&names).skip(3) {
+        if let Some(text) = text {
+            tokenizer.set_special(role, text)?;
         }
     }
+    let config = &folder.config;
     ids_from_configs(dir, &mut tokenizer, eos.is_some())?;
-    explicit_bos_eos(&mut tokenizer, &config)?;
-    match template_source(dir, &config)? {
+    explicit_bos_eos(&mut tokenizer, config)?;
+    let template = template_source(dir, config)?;
+    tokenizer.set_config(folder.config);
+    match template {
         Some(source) => tokenizer.with_chat_template(&source).map_err(|e| Error::Format {
             path: dir.into(),
             why: format!("{e}; a chat_template.jinja in this folder takes its place"),
         }),
         None => Ok(tokenizer),
-    }
-}
-
-/// Special tokens by role that the vocabulary's file itself names.
-type Defaults = Vec<(&'static str, String)>;
-
-fn vocabulary(dir: &Path) -> Result<(Tokenizer, Defaults)> {
-    if let Some((path, bytes)) = read(dir, "tokenizer.json", MAX_TOKENIZER_BYTES)? {
-        return Ok((build(&path, bytes)?, Vec::new()));
-    }
-    if let Some((path, bytes)) = read(dir, "tokenizer.model", MAX_MODEL_BYTES)? {
-        let converted = sentencepiece::convert(&path, &bytes)?;
-        return Ok((build(&path, converted.json.to_string().into())?, converted.special));
-    }
-    if let Some((path, bytes)) = read(dir, "vocab.json", MAX_TOKENIZER_BYTES)?
-        && let Some((merges_path, merges)) = read(dir, "merges.txt", MAX_TOKENIZER_BYTES)?
-    {
-        let vocab: Map<String, Value> =
-            serde_json::from_slice(&bytes).map_err(|e| Error::format(&path, e))?;
-        let merges = String::from_utf8(merges).map_err(|e| Error::format(&merges_path, e))?;
-        return gpt2(&path, vocab, &merges);
-    }
-    Err(Error::Tokenizer {
-        why: format!(
-            "{} holds none of tokenizer.json, tokenizer.model, vocab.json with merges.txt",
-            dir.display()
-        ),
-    })
-}
-
-/// The byte-level BPE of GPT-2 from its original two files.
-fn gpt2(path: &Path, vocab: Map<String, Value>, merges: &str) -> Result<(Tokenizer, Defaults)> {
-    let merges: Vec<&str> =
-        merges.lines().filter(|l| !l.starts_with("#version") && !l.is_empty()).collect();
-    let end = "<|endoftext|>";
-    let added: Vec<Value> = vocab
-        .get(end)
-        .map(|id| {
-            json!({
-                "id": id, "content": end, "single_word": false, "lstrip": false,
-                "rstrip": false, "normalized": false, "special": true,
-            })
-        })
-        .into_iter()
-        .collect();
-    let defaults = match added.is_empty() {
-        true => Vec::new(),
-        false => ["bos_token", "eos_token"].map(|role| (role, end.to_owned())).to_vec(),
-    };
-    let level = json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true,
-                       "use_regex": true});
-    let json = json!({
-        "version": "1.0", "truncation": null, "padding": null, "added_tokens": added,
-        "normalizer": null, "pre_tokenizer": level, "post_processor": level, "decoder": level,
-        "model": {
-            "type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
-            "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false,
-            "ignore_merges": false, "vocab": vocab, "merges": merges,
-        },
-    });
-    Ok((build(path, json.to_string().into())?, defaults))
-}
-
-/// Parses a `tokenizer.json`.
-///
-/// The parser of the tokenizers crate indexes by what a damaged file says (a merge that is longer
-/// than every token, for one) and would panic; such a file is an error like any other.
-fn build(path: &Path, json: Vec<u8>) -> Result<Tokenizer> {
-    match catch_unwind(|| tokenizers::Tokenizer::from_bytes(json)) {
-        Ok(Ok(tokenizer)) => Ok(Tokenizer::from_tokenizer(tokenizer)),
-        Ok(Err(e)) => Err(Error::format(path, format!("not a tokenizer: {e}"))),
-        Err(_) => Err(Error::format(path, "not a tokenizer: its tables contradict each other")),
     }
 }
 
@@ -219,35 +147,4 @@ fn template_source(dir: &Path, config: &Map<String, Value>) -> Result<Option<Str
             "chat_template must be a string or a list of {\"name\", \"template\"}",
         )),
     }
-}
-
-/// A special token is written as its text or as `{"content": text, ...}`.
-fn token_text(value: Option<&Value>) -> Option<String> {
-    let text = match value? {
-        Value::Object(token) => token.get("content")?.as_str(),
-        other => other.as_str(),
-    };
-    text.filter(|t| !t.is_empty()).map(str::to_owned)
-}
-
-/// An absent file is an empty object.
-fn read_object(dir: &Path, name: &str) -> Result<Map<String, Value>> {
-    match read(dir, name, MAX_CONFIG_BYTES)? {
-        Some((path, bytes)) => serde_json::from_slice(&bytes).map_err(|e| Error::format(path, e)),
-        None => Ok(Map::new()),
-    }
-}
-
-fn read(dir: &Path, name: &str, limit: u64) -> Result<Option<(std::path::PathBuf, Vec<u8>)>> {
-    let path = dir.join(name);
-    let file = match File::open(&path) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        file => file.map_err(Error::io("read", &path))?,
-    };
-    let mut bytes = Vec::new();
-    file.take(limit + 1).read_to_end(&mut bytes).map_err(Error::io("read", &path))?;
-    if bytes.len() as u64 > limit {
-        return Err(Error::format(path, format!("the file is over {} MiB", limit >> 20)));
-    }
-    Ok(Some((path, bytes)))
 }
