@@ -56,12 +56,12 @@ pub struct Batch {
     pub columns: usize,
     /// Token ids `[B, T]`, row major.
     pub ids: Vec<i32>,
-    /// Token types `[B, T]`, row major; 0 in the padding.
+    /// Token types `[B, T]`, row major; 0 in padding and in examples that have none.
     pub types: Vec<i32>,
-    /// What each whole row stands for `[B]`.
-    pub targets: Vec<Target>,
     /// Labels `[B, T]`, row major, aligned with `ids` (not shifted); [`IGNORED`] where untrained.
     pub labels: Vec<i32>,
+    /// What each whole example stands for `[B]`.
+    pub targets: Vec<Target>,
     /// The number of real tokens of each row `[B]`.
     pub lengths: Vec<usize>,
 }
@@ -74,28 +74,70 @@ impl Batch {
     }
 }
 
+/// Sources and their targets, each padded at the right to the longest.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PairBatch {
+    /// The sources; their labels are all [`IGNORED`].
+    pub source: Batch,
+    /// U, the length of the longest target.
+    pub columns: usize,
+    /// The tokens of the targets `[B, U]`, row major, not shifted; [`IGNORED`] in padding.
+    pub labels: Vec<i32>,
+    /// The number of real tokens of each target `[B]`.
+    pub lengths: Vec<usize>,
+}
+
 /// Pads examples at the right into one [`Batch`].
 ///
 /// Padding is known by length, never by token id, so the label of a real end-of-sequence token
-/// survives where the tokenizer pads with the same token.
+/// survives where the tokenizer pads with the same token. An example without labels, as in sequence
+/// classification, gets [`IGNORED`] throughout.
 pub fn collate(examples: &[Example], pad_id: u32) -> Batch {
+    let mut batch = pad_inputs(examples, pad_id);
+    let labels = examples.iter().map(|e| e.labels.iter().take(e.ids.len()).copied());
+    batch.labels = pad(labels, batch.columns, IGNORED);
+    batch
+}
+
+/// Pads examples whose labels are the tokens of an answer (sequence to sequence) into a
+/// [`PairBatch`].
+pub fn collate_pairs(examples: &[Example], pad_id: u32) -> PairBatch {
+    let lengths: Vec<usize> = examples.iter().map(|e| e.labels.len()).collect();
+    let columns = lengths.iter().copied().max().unwrap_or(0);
+    let labels = pad(examples.iter().map(|e| e.labels.iter().copied()), columns, IGNORED);
+    PairBatch { source: pad_inputs(examples, pad_id), columns, labels, lengths }
+}
+
+/// A batch whose labels are all [`IGNORED`].
+fn pad_inputs(examples: &[Example], pad_id: u32) -> Batch {
     let rows = examples.len();
-    let columns = examples.iter().map(|e| e.ids.len()).max().unwrap_or(0);
-    let mut ids = Vec::with_capacity(rows * columns);
-    let mut types = Vec::with_capacity(rows * columns);
-    let mut labels = Vec::with_capacity(rows * columns);
-    for (row, example) in examples.iter().enumerate() {
-        let end = (row + 1) * columns;
-        ids.extend(example.ids.iter().map(|&id| id as i32));
-        ids.resize(end, pad_id as i32);
-        types.extend(example.types.iter().take(example.ids.len()).map(|&kind| i32::from(kind)));
-        types.resize(end, 0);
-        labels.extend(example.labels.iter().take(example.ids.len()));
-        labels.resize(end, IGNORED);
+    let lengths: Vec<usize> = examples.iter().map(|e| e.ids.len()).collect();
+    let columns = lengths.iter().copied().max().unwrap_or(0);
+    let ids = examples.iter().map(|e| e.ids.iter().map(|&id| id as i32));
+    let types = examples.iter().map(|e| e.types.iter().take(e.ids.len()).map(|&t| i32::from(t)));
+    Batch {
+        rows,
+        columns,
+        ids: pad(ids, columns, pad_id as i32),
+        types: pad(types, columns, 0),
+        labels: vec![IGNORED; rows * columns],
+        targets: examples.iter().map(|e| e.target.clone()).collect(),
+        lengths,
     }
-    let targets = examples.iter().map(|e| e.target.clone()).collect();
-    let lengths = examples.iter().map(|e| e.ids.len()).collect();
-    Batch { rows, columns, ids, types, targets, labels, lengths }
+}
+
+/// Rows of at most `columns` values, each filled up with `filler`.
+fn pad<R: IntoIterator<Item = i32>>(
+    rows: impl ExactSizeIterator<Item = R>,
+    columns: usize,
+    filler: i32,
+) -> Vec<i32> {
+    let mut all = Vec::with_capacity(rows.len() * columns);
+    for (row, values) in rows.enumerate() {
+        all.extend(values);
+        all.resize((row + 1) * columns, filler);
+    }
+    all
 }
 
 /// The record indices of each optimizer step of one epoch; every record occurs exactly once and

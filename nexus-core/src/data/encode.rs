@@ -1,147 +1,158 @@
-//! Records into token ids and labels.
+//! Records into examples, in memory or on disk.
 
-use std::ops::Range;
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
-
-use super::example::cut;
-use super::{Example, IGNORED, Located, Record, Tokenizer};
+use super::{Example, ExampleFile, ExampleFileWriter, FromRow, Located, RecordStream};
 use crate::{Error, Result};
 
 /// Work for a thread: long enough that starting the thread does not matter.
 const RECORDS_PER_THREAD: usize = 32;
+/// The records, and their bytes, that are encoded together when they come from a stream. Encoding
+/// takes some 30 times the size of the text.
+const RECORDS_AT_ONCE: usize = 1024;
+const BYTES_AT_ONCE: usize = 1 << 20;
 
-/// Which text is trained.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LossMask {
-    /// All text.
-    All,
-    /// What follows the prompt; of a conversation, the assistant's last text.
-    Completion,
-    /// All text of the assistant; of a prompt and completion, the completion.
-    Assistant,
+/// Turns records of kind `T` into examples.
+pub trait Encode<T>: Sync {
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a setting out of range; [`Error::Tokenizer`] where the tokenizer lacks
+    /// what is needed.
+    fn check(&self) -> Result<()>;
+
+    /// The examples of one record.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] and [`Error::Config`] where no record can be encoded; any other error
+    /// is about this record, and is told with its line.
+    fn encode(&self, record: &T) -> Result<Pieces>;
 }
 
-/// What happens to a record that is longer than `max_length`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Overflow {
-    /// Its end is cut off.
-    Truncate,
-    /// Text is cut into consecutive pieces of `max_length`; other records are truncated, because
-    /// their later pieces would lack the prompt.
-    #[default]
-    Split,
-}
-
-/// How records are encoded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EncodeOptions {
-    /// The most tokens of one example; at least 2. Default 1024.
-    pub max_length: usize,
-    /// Which text is trained. By default (`None`) what is natural for the record: all of a text,
-    /// the completion after a prompt, the assistant's part of a conversation.
-    pub mask: Option<LossMask>,
-    /// What happens to longer records. Default [`Overflow::Split`].
-    pub overflow: Overflow,
-    /// Whether texts and completions end with an end-of-sequence token. Default true. In a
-    /// conversation the chat template writes it.
-    pub add_eos: bool,
-}
-
-impl Default for EncodeOptions {
-    fn default() -> Self {
-        Self { max_length: 1024, mask: None, overflow: Overflow::Split, add_eos: true }
-    }
+/// The examples of one record.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Pieces {
+    /// The examples from which something is learned: none, one, or several pieces of a long text.
+    pub examples: Vec<Example>,
+    /// The tokens, or whole sequences, with a label.
+    pub trained: usize,
+    /// Whether the record lost a part.
+    pub truncated: bool,
 }
 
 /// Encoded records, and what became of the others.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Encoded {
-    /// The examples, in the records' order; each has at least one trained token.
-    pub examples: Vec<Example>,
+pub struct Encoded<S = Vec<Example>> {
+    /// The examples, in the records' order; each has at least one label.
+    pub examples: S,
     /// The records that were dropped because nothing of them is trained.
     pub untrainable: usize,
-    /// The records that lost their end.
+    /// The records that lost a part.
     pub truncated: usize,
     /// The tokens of all examples.
     pub tokens: usize,
-    /// The trained tokens of all examples.
+    /// The trained tokens of all examples, or the sequences with a target.
     pub trained_tokens: usize,
 }
 
-/// Encodes records; `path` is their file, for error messages.
-///
-/// The whole text of a record is encoded at once, so that tokens do not depend on where the mask
-/// begins; a token is trained when it overlaps trained text. Raw text gets the special tokens that
-/// the tokenizer adds; text from a chat template gets none but its own. A text never begins with
-/// two beginning-of-sequence tokens.
+/// Encodes records on all processors; `path` is their file, for error messages.
 ///
 /// # Errors
-/// [`Error::Config`] for a setting out of range; [`Error::Data`] where a record cannot be encoded
-/// or no record has a trained token; [`Error::Tokenizer`] where the tokenizer lacks what the
-/// records need (an end-of-sequence token, a chat template).
-pub fn encode_records(
-    records: &[Located],
-    tokenizer: &Tokenizer,
-    options: &EncodeOptions,
+/// As [`Encode`]; [`Error::Data`] where a record cannot be encoded or nothing of all records is
+/// trained.
+pub fn encode<T: Sync>(
+    records: &[Located<T>],
+    encoder: &impl Encode<T>,
     path: &Path,
 ) -> Result<Encoded> {
-    if options.max_length < 2 {
-        return Err(Error::config("max_length", options.max_length, "at least 2 tokens"));
+    encoder.check()?;
+    let mut out = Encoded::<()>::default();
+    let mut examples = Vec::new();
+    for (located, pieces) in std::iter::zip(records, encode_all(records, encoder)) {
+        let pieces = pieces.map_err(|e| at(e, path, located.line))?;
+        out.count(&pieces);
+        examples.extend(pieces.examples);
     }
-    let fail = |line, why: String| Error::Data { path: path.into(), line, why };
-    let mut out = Encoded::default();
-    let encoded = encode_all(records, tokenizer, options);
-    for (Located { record, line }, example) in std::iter::zip(records, encoded) {
-        let example = example.map_err(|e| match e {
-            e @ (Error::Tokenizer { .. } | Error::Config { .. }) => e,
-            other => fail(*line, other.to_string()),
-        })?;
-        let split = options.overflow == Overflow::Split && matches!(record, Record::Text { .. });
-        if !split && example.ids.len() > options.max_length {
-            out.truncated += 1;
+    check_any(examples.len(), records.len(), path)?;
+    Ok(out.with(examples))
+}
+
+/// Encodes the records of a stream into a temporary file in `folder`, so that neither the records
+/// nor the examples need to fit into memory. The file is gone when the examples are dropped.
+///
+/// # Errors
+/// As [`RecordStream`] and [`encode`]; [`Error::Io`] where the file cannot be written.
+pub fn encode_to_disk<T: FromRow + Sync>(
+    mut records: RecordStream<T>,
+    encoder: &impl Encode<T>,
+    folder: &Path,
+) -> Result<Encoded<ExampleFile>> {
+    encoder.check()?;
+    let mut out = Encoded::<()>::default();
+    let mut writer = ExampleFileWriter::create(folder)?;
+    let mut read = 0;
+    loop {
+        let chunk = records.next_chunk(RECORDS_AT_ONCE, BYTES_AT_ONCE)?;
+        if chunk.is_empty() {
+            break;
         }
-        let pieces = if split { usize::MAX } else { 1 };
-        let before = out.examples.len();
-        let pieces = cut(&example, options.max_length).take(pieces);
-        out.examples.extend(pieces.filter(|e| e.trained_tokens() > 0));
-        out.untrainable += usize::from(out.examples.len() == before);
+        read += chunk.len();
+        for (located, pieces) in std::iter::zip(&chunk, encode_all(&chunk, encoder)) {
+            let pieces = pieces.map_err(|e| at(e, records.path(), located.line))?;
+            out.count(&pieces);
+            for example in &pieces.examples {
+                writer.push(example)?;
+            }
+        }
     }
-    if out.examples.is_empty() {
-        return Err(fail(
-            0,
-            match records.len() {
-                0 => "there are no records".into(),
-                n => format!(
-                    "none of the {n} records has a trained token within {} tokens; raise \
-                 --max-length, shorten the prompts, or train on all text (loss mask `all`)",
-                    options.max_length
-                ),
-            },
-        ));
+    check_any(writer.len(), read, records.path())?;
+    Ok(out.with(writer.finish()?))
+}
+
+impl Encoded<()> {
+    fn count(&mut self, pieces: &Pieces) {
+        self.untrainable += usize::from(pieces.examples.is_empty());
+        self.truncated += usize::from(pieces.truncated);
+        self.tokens += pieces.examples.iter().map(|e| e.ids.len()).sum::<usize>();
+        self.trained_tokens += pieces.trained;
     }
-    out.tokens = out.examples.iter().map(|e| e.ids.len()).sum();
-    out.trained_tokens = out.examples.iter().map(Example::trained_tokens).sum();
-    Ok(out)
+
+    fn with<S>(self, examples: S) -> Encoded<S> {
+        let Self { examples: (), untrainable, truncated, tokens, trained_tokens } = self;
+        Encoded { examples, untrainable, truncated, tokens, trained_tokens }
+    }
+}
+
+/// Gives an error its place, unless it is about all records.
+fn at(error: Error, path: &Path, line: usize) -> Error {
+    match error {
+        e @ (Error::Tokenizer { .. } | Error::Config { .. }) => e,
+        other => Error::Data { path: path.into(), line, why: other.to_string() },
+    }
+}
+
+fn check_any(examples: usize, records: usize, path: &Path) -> Result<()> {
+    let why = match (examples, records) {
+        (0, 0) => "there are no records".into(),
+        (0, n) => format!(
+            "none of the {n} records has a trained token within the maximum length; raise \
+             --max-length, shorten the prompts, or train on all text (loss mask `all`)"
+        ),
+        _ => return Ok(()),
+    };
+    Err(Error::Data { path: path.into(), line: 0, why })
 }
 
 /// Encodes on all processors; one result per record, in their order.
-fn encode_all(
-    records: &[Located],
-    tokenizer: &Tokenizer,
-    options: &EncodeOptions,
-) -> Vec<Result<Example>> {
-    let one = |located: &Located| encode_record(&located.record, tokenizer, options);
+fn encode_all<T: Sync>(records: &[Located<T>], encoder: &impl Encode<T>) -> Vec<Result<Pieces>> {
+    let one = |located: &Located<T>| encoder.encode(&located.record);
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
     if threads == 1 || records.len() < RECORDS_PER_THREAD * 2 {
         return records.iter().map(one).collect();
     }
     // Small chunks, dealt out in turn: records of one kind and length often stand together.
-    let chunks: Vec<&[Located]> = records.chunks(RECORDS_PER_THREAD).collect();
-    let mut slots: Vec<Vec<Result<Example>>> = chunks.iter().map(|_| Vec::new()).collect();
+    let chunks: Vec<&[Located<T>]> = records.chunks(RECORDS_PER_THREAD).collect();
+    let mut slots: Vec<Vec<Result<Pieces>>> = chunks.iter().map(|_| Vec::new()).collect();
     std::thread::scope(|scope| {
         let mut shares: Vec<Vec<_>> = (0..threads).map(|_| Vec::new()).collect();
         for (i, work) in std::iter::zip(&chunks, &mut slots).enumerate() {
@@ -158,124 +169,8 @@ fn encode_all(
     slots.into_iter().flatten().collect()
 }
 
-fn encode_record(
-    record: &Record,
-    tokenizer: &Tokenizer,
-    options: &EncodeOptions,
-) -> Result<Example> {
-    match record {
-        Record::Text { text } => {
-            if let Some(mask @ (LossMask::Completion | LossMask::Assistant)) = options.mask {
-                let value = format!("{mask:?}").to_lowercase();
-                return Err(Error::config("mask", value, "all, as a text has no prompt"));
-            }
-            encode_raw(text, None, tokenizer, options)
-        }
-        Record::Completion { prompt, completion } => {
-            let text = format!("{prompt}{completion}");
-            let trained = match options.mask {
-                Some(LossMask::All) => None,
-                _ => Some(prompt.len()..text.len()),
-            };
-            encode_raw(&text, trained, tokenizer, options)
-        }
-        Record::Chat { messages, tools } => {
-            let template = tokenizer.chat_template().ok_or_else(|| Error::Tokenizer {
-                why: "the model has no chat template, which conversations need; put a \
-                      chat_template.jinja into its folder or choose one (ChatTemplate::chatml)"
-                    .into(),
-            })?;
-            let mut text = String::new();
-            let mut trained = Vec::new();
-            if options.mask == Some(LossMask::All) {
-                text = template.render(messages, tools.as_ref(), false)?;
-                trained.push(0..text.len());
-            } else {
-                for segment in template.render_segments(messages, tools.as_ref())? {
-                    let start = text.len();
-                    text.push_str(&segment.text);
-                    if segment.trained {
-                        trained.push(start..text.len());
-                    }
-                }
-                if options.mask == Some(LossMask::Completion) {
-                    trained.drain(..trained.len().saturating_sub(1));
-                }
-            }
-            encode_text(&text, &trained, false, tokenizer)
-        }
-    }
-}
-
-/// Encodes text that no template wrote; `trained` is `None` where all of it is trained.
-fn encode_raw(
-    text: &str,
-    trained: Option<Range<usize>>,
-    tokenizer: &Tokenizer,
-    options: &EncodeOptions,
-) -> Result<Example> {
-    let mut example = match trained {
-        None => {
-            let mut example = encode_text(text, &[], true, tokenizer)?;
-            example.labels = labels(&example.ids)?;
-            example
-        }
-        Some(span) => encode_text(text, &[span], true, tokenizer)?,
-    };
-    if options.add_eos {
-        let Some(&eos) = tokenizer.eos().first() else {
-            return Err(Error::Tokenizer {
-                why: "it has no end-of-sequence token, which texts must end with; name one in \
-                      tokenizer_config.json (\"eos_token\") or turn add_eos off"
-                    .into(),
-            });
-        };
-        match example.ids.last().zip(example.labels.last_mut()) {
-            // The stop is trained like any other, whoever wrote it.
-            Some((last, label)) if tokenizer.eos().contains(last) => *label = label_of(*last)?,
-            _ => {
-                example.ids.push(eos);
-                example.labels.push(label_of(eos)?);
-            }
-        }
-    }
-    Ok(example)
-}
-
-/// Encodes text; a token is trained when it ends after the start of a trained range and starts
-/// before its end.
-fn encode_text(
-    text: &str,
-    trained: &[Range<usize>],
-    add_special: bool,
-    tokenizer: &Tokenizer,
-) -> Result<Example> {
-    let mut tokens = tokenizer.encode_with_offsets(text, add_special)?;
-    if let [first, second, ..] = tokens.as_slice()
-        && Some(first.0) == tokenizer.bos()
-        && first.0 == second.0
-    {
-        tokens.remove(0);
-    }
-    let mut example = Example::default();
-    let mut from = 0;
-    for (id, (start, end)) in tokens {
-        // Tokens and ranges are both in order: ranges that end before this token are done with.
-        while trained.get(from).is_some_and(|range| range.end <= start) {
-            from += 1;
-        }
-        let hit = trained.get(from).is_some_and(|range| end > range.start && start < range.end);
-        example.ids.push(id);
-        example.labels.push(if hit { label_of(id)? } else { IGNORED });
-    }
-    Ok(example)
-}
-
-fn labels(ids: &[u32]) -> Result<Vec<i32>> {
-    ids.iter().map(|&id| label_of(id)).collect()
-}
-
-fn label_of(id: u32) -> Result<i32> {
+/// The label that stands for a token.
+pub(super) fn label_of(id: u32) -> Result<i32> {
     i32::try_from(id)
         .map_err(|_| Error::Tokenizer { why: format!("token id {id} exceeds {}", i32::MAX) })
 }
