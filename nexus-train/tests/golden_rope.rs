@@ -1,6 +1,6 @@
 //! Rotary frequencies of every scaling against transformers, published settings included.
 
-use nexus_core::model::{Position, Spec};
+use nexus_core::model::{ModelConfig, Position, Spec};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -21,7 +21,8 @@ fn frequencies_equal_transformers() {
             unreachable!()
         };
         let spec = Spec::from_json(config, Path::new(name)).unwrap();
-        let Position::Rotary(rotary) = spec.config.position else { panic!("{name}") };
+        let ModelConfig::Decoder(config) = spec.config else { panic!("{name}") };
+        let Position::Rotary(rotary) = config.position else { panic!("{name}") };
         let length = row["seq_len"].as_u64().unwrap() as usize;
         let (frequencies, factor) = rotary.frequencies(head_dim, length).unwrap();
         let expected = row["inv_freq"].as_array().unwrap();

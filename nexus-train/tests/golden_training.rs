@@ -12,7 +12,10 @@ use nexus_train::CausalLm;
 /// Loss and ten losses: f32 on both sides; the reference itself moves by up to 1.1e-5 when run in f64.
 const LOSS: f64 = 1e-4;
 /// Loss and all gradients of one batch.
-fn loss_and_gradients(model: Decoder, case: &mut Case) -> (f64, Vec<Gradient>, Vec<String>) {
+fn loss_and_gradients(
+    model: Decoder,
+    case: &mut Case,
+) -> (f64, Vec<gradients::Gradient>, Vec<String>) {
     let (shape, ids, labels) = case.batch();
     let model = model.valid().train();
     let device = model.devices()[0].clone();

@@ -2,6 +2,7 @@
 
 use super::family::ConfigReader;
 use crate::Result;
+use crate::data::Problem;
 use serde_json::{Map, Value, json};
 
 /// The head of a model, as the class in `architectures` of its `config.json` says.
@@ -25,18 +26,6 @@ pub struct Classes {
     pub names: Vec<String>,
     /// What is asked.
     pub problem: Problem,
-}
-
-/// What a classification head answers; `problem_type` of a `config.json`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Problem {
-    /// One class of C.
-    #[default]
-    SingleLabel,
-    /// Any of the C classes.
-    MultiLabel,
-    /// C numbers.
-    Regression,
 }
 
 impl Problem {

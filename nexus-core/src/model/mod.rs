@@ -31,7 +31,7 @@ pub use encoder_config::{EncoderConfig, Pooler};
 pub use encoder_decoder::{EncoderDecoder, Memory};
 pub(crate) use family::split_path;
 pub use family::{ConfigReader, Family, MODEL_TYPES, ModelConfig, Spec, StoredAs};
-pub use head::{Classes, Head, Problem};
+pub use head::{Classes, Head};
 pub use loss::LossSum;
 pub use network::{Classify, Model, TokenBatch, ids_tensor};
 pub use pass::Pass;

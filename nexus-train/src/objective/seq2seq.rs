@@ -5,7 +5,7 @@ use super::tokens::labelled;
 use super::{Objective, check_ids};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use nexus_core::Result;
-use nexus_core::data::{Example, IGNORED, collate};
+use nexus_core::data::{Example, IGNORED, PairBatch, collate_pairs};
 use nexus_core::model::{EncoderDecoder, Pass, TokenBatch, ids_tensor};
 use nexus_kernels::linear_cross_entropy;
 
@@ -59,13 +59,11 @@ impl Objective<EncoderDecoder> for Seq2Seq {
         device: &Device,
         pass: &Pass,
     ) -> Result<Tensor<1>> {
-        let sources: Vec<Example> =
-            examples.iter().map(|e| Example::new(e.ids.clone(), Vec::new())).collect();
-        let source = collate(&sources, pad_id);
-        let (answers, labels, columns) = shifted(examples, model.config().start_token, pad_id);
-        let (rows, targets) = labelled(&labels);
-        let memory = model.encode(&TokenBatch::new(&source, device), pass);
-        let ids = ids_tensor(&answers, [examples.len(), columns], device);
+        let batch = collate_pairs(examples, pad_id);
+        let answers = shifted(&batch, model.config().start_token, pad_id);
+        let (rows, targets) = labelled(&batch.labels);
+        let memory = model.encode(&TokenBatch::new(&batch.source, device), pass);
+        let ids = ids_tensor(&answers, [batch.source.rows, batch.columns], device);
         let hidden = model.decode(ids, &memory, pass);
         let [batch, time, width] = hidden.dims();
         let indices: Tensor<1, Int> =
@@ -80,19 +78,10 @@ impl Objective<EncoderDecoder> for Seq2Seq {
     }
 }
 
-/// What the decoder reads `[B, U]`, what it should predict `[B, U]`, and U. Ignored labels are read as padding.
-fn shifted(examples: &[Example], start: u32, pad_id: u32) -> (Vec<i32>, Vec<i32>, usize) {
-    let columns = examples.iter().map(|e| e.labels.len()).max().unwrap_or(0).max(1);
-    let (mut answers, mut labels) = (Vec::new(), Vec::new());
-    for (row, example) in examples.iter().enumerate() {
-        let end = (row + 1) * columns;
-        labels.extend(&example.labels);
-        labels.resize(end, IGNORED);
-        let read = |&label: &i32| if label == IGNORED { pad_id as i32 } else { label };
-        let before_last = &example.labels[..example.labels.len().min(columns - 1)];
-        answers.push(start as i32);
-        answers.extend(before_last.iter().map(read));
-        answers.resize(end, pad_id as i32);
-    }
-    (answers, labels, columns)
+/// What the decoder reads, `[B, U]`: the labels moved on by one. Ignored labels are read as padding.
+fn shifted(batch: &PairBatch, start: u32, pad_id: u32) -> Vec<i32> {
+    let read = |&label: &i32| if label == IGNORED { pad_id as i32 } else { label };
+    let rows = batch.labels.chunks(batch.columns.max(1));
+    rows.flat_map(|row| std::iter::once(start as i32).chain(row[..row.len() - 1].iter().map(read)))
+        .collect()
 }

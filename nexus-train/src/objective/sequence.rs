@@ -3,8 +3,8 @@
 use super::cross_entropy::{Weighting, cross_entropy_sum, row};
 use super::{Objective, check_ids};
 use burn::tensor::{Device, Tensor, activation};
-use nexus_core::data::{Example, Target, collate};
-use nexus_core::model::{Classify, Pass, Problem, TokenBatch};
+use nexus_core::data::{Example, Problem, Target, collate};
+use nexus_core::model::{Classify, Pass, TokenBatch};
 use nexus_core::{Error, Result};
 
 /// The loss that the model's [`Problem`] asks for:

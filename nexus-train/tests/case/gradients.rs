@@ -1,7 +1,7 @@
 //! Gradients by parameter name, compared with those of the reference.
 
 use super::Case;
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::{ModuleVisitor, Param};
 use burn::tensor::Tensor;
 use nexus_core::adapter::parameter_name;
 use nexus_core::model::{Model, Spec};
