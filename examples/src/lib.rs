@@ -4,6 +4,7 @@
 //! 0, with 1 after an error, or with 2 when it was called wrongly.
 
 mod device_args;
+mod labeled_file;
 mod model_args;
 mod progress;
 mod run;
@@ -14,6 +15,7 @@ mod train_args;
 mod training_file;
 
 pub use device_args::DeviceArgs;
+pub use labeled_file::{ColumnArgs, in_memory, labeled_file};
 pub use model_args::ModelArgs;
 pub use progress::progress;
 pub use run::{Failure, run};
