@@ -9,13 +9,14 @@ use serde::Deserialize;
 
 type Ids = Vec<u32>;
 type Types = Vec<u8>;
+type Pair = ((String, String), Ids, Types, Ids, Types);
 
 #[derive(Deserialize)]
 struct Cases {
     /// Text, ids, their text, and their text without special tokens and with spaces removed.
     texts: Vec<(String, Ids, String, String)>,
     /// Two texts, ids and types with and without special tokens.
-    pairs: Vec<((String, String), Ids, Types, Ids, Types)>,
+    pairs: Vec<Pair>,
     /// Words, ids and the words that they belong to.
     words: Vec<(Vec<String>, Ids, Vec<Option<usize>>)>,
 }

@@ -50,13 +50,16 @@ fn listed_tokens_get_the_ids_that_they_had() {
     let config = |id: u32| {
         format!(
             r#"{{"added_tokens_decoder": {{"{id}": {{"content": "<y>", "special": true}},
-                "8": {{"content": "<x>"}}, "0": {{"content": "[PAD]"}}}},
+                "8": {{"content": "<x>"}}, "0": {{"content": "[PAD]", "special": true, "lstrip":
+                true}}}},
                 "extra_special_tokens": ["<z>", "[CLS]"]}}"#
         )
     };
     let good = load(&[vocab, ("tokenizer_config.json", config(9).as_bytes())]).unwrap();
     assert_eq!(["<x>", "<y>", "<z>"].map(|t| good.token_id(t)), [8, 9, 10].map(Some));
     assert_eq!(good.vocab_size(), 11);
+    let spaced = good.encode_with_offsets("a [PAD]", false).unwrap();
+    assert_eq!(spaced, [(5, (0, 1)), (0, (1, 7))]);
     assert_eq!(good.decode(&[8, 9, 10], true).unwrap(), "<x>");
     refused(&[vocab, ("tokenizer_config.json", config(20).as_bytes())], "\"<y>\" the id 20");
 }

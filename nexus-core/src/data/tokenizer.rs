@@ -27,8 +27,8 @@ pub struct Tokenizer {
     /// The texts of the special tokens by role (`bos_token`, ...).
     pub(super) special: BTreeMap<String, String>,
     pub(super) template: Option<ChatTemplate>,
-    /// The `tokenizer_config.json` that it was loaded with.
-    pub(super) config: Map<String, Value>,
+    /// What of the `tokenizer_config.json` it was loaded with is written again.
+    pub(super) config: Arc<Map<String, Value>>,
     /// Whether decoding removes the spaces before punctuation.
     pub(super) clean_up: bool,
 }
@@ -78,7 +78,7 @@ impl Tokenizer {
             pad: None,
             special: BTreeMap::new(),
             template: None,
-            config: Map::new(),
+            config: Arc::default(),
             clean_up: false,
         }
     }

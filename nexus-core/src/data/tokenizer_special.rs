@@ -104,16 +104,17 @@ impl Tokenizer {
         }
     }
 
-    /// Adds those tokens that the vocabulary lacks, in this order; an id is one that the model was
-    /// trained with.
-    pub(super) fn add_tokens(&mut self, tokens: Vec<(Option<u32>, AddedToken)>) -> Result<()> {
-        let lacking = |(_, token): &&(Option<u32>, AddedToken)| {
-            !token.content.is_empty() && self.token_id(&token.content).is_none()
-        };
-        let lacking: Vec<_> = tokens.iter().filter(lacking).collect();
+    /// Adds those tokens that the vocabulary lacks, in this order. A token that comes with its id
+    /// must get this id; what it says besides (white space that it takes along) counts even where
+    /// the vocabulary holds it.
+    pub(super) fn add_tokens(&mut self, mut tokens: Vec<(Option<u32>, AddedToken)>) -> Result<()> {
+        tokens.retain(|(wanted, token)| {
+            let id = self.token_id(&token.content);
+            id.is_none() || id == *wanted
+        });
         let inner = Arc::make_mut(&mut self.inner);
-        guarded(|| inner.add_tokens(lacking.iter().map(|(_, token)| token.clone())))?;
-        for (wanted, AddedToken { content, .. }) in lacking {
+        guarded(|| inner.add_tokens(tokens.iter().map(|(_, token)| token.clone())))?;
+        for (wanted, AddedToken { content, .. }) in &tokens {
             let id = self.token_id(content);
             if let Some(wanted) = wanted.filter(|wanted| id != Some(*wanted)) {
                 return Err(Error::Tokenizer {
