@@ -116,6 +116,9 @@ fn damaged_unigram_models() {
     refused(&[("spiece.model", b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01a")], "cut short");
     let without_unknown = [piece("a", 0.0, 1), message(2, b""), message(3, b"")].concat();
     refused(&[("spiece.model", &without_unknown)], "unknown");
+    let text = "x".repeat(240);
+    let large: Vec<u8> = (0..18_000).flat_map(|i| piece(&format!("{text}{i}"), 0.0, 1)).collect();
+    refused(&[("spiece.model", &[large, whole.clone()].concat())], "4 MiB");
     for extra in ["-1", "1e3", "\"9\"", "18446744073709551615", "2000000"] {
         let config = format!(r#"{{"extra_ids": {extra}}}"#);
         let files = [("spiece.model", &whole[..]), ("tokenizer_config.json", config.as_bytes())];
