@@ -28,6 +28,7 @@ mod tokenizer_files;
 mod tokenizer_folder;
 mod tokenizer_pair;
 mod tokenizer_save;
+mod tokenizer_special;
 mod tokenizer_vocabulary;
 mod train_bpe;
 
