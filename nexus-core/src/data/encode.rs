@@ -58,7 +58,7 @@ impl Default for EncodeOptions {
 }
 
 /// Encoded records, and what became of the others.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Encoded {
     /// The examples, in the records' order; each has at least one trained token.
     pub examples: Vec<Example>,
