@@ -6,21 +6,21 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-pub const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+pub(crate) const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
 /// A request as it came.
 #[derive(Clone, Debug)]
-pub struct Request {
-    pub method: String,
-    pub path: String,
-    pub authorization: Option<String>,
+pub(crate) struct Request {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    pub(crate) authorization: Option<String>,
     /// The first byte asked for.
-    pub from: Option<usize>,
+    pub(crate) from: Option<usize>,
 }
 
 /// How much of an answer's body is sent.
 #[derive(Clone, Copy, Debug)]
-pub enum Body {
+pub(crate) enum Body {
     Whole,
     /// The connection is closed after so many bytes.
     Cut(usize),
@@ -29,19 +29,19 @@ pub enum Body {
 }
 
 #[derive(Clone, Debug)]
-pub struct Reply {
-    pub status: u16,
-    pub headers: Vec<(&'static str, String)>,
-    pub bytes: Vec<u8>,
-    pub body: Body,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) body: Body,
 }
 
 impl Reply {
-    pub fn new(status: u16, bytes: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn new(status: u16, bytes: impl Into<Vec<u8>>) -> Self {
         Self { status, headers: Vec::new(), bytes: bytes.into(), body: Body::Whole }
     }
 
-    pub fn with(mut self, name: &'static str, value: impl ToString) -> Self {
+    pub(crate) fn with(mut self, name: &'static str, value: impl ToString) -> Self {
         self.headers.push((name, value.to_string()));
         self
     }
@@ -49,13 +49,13 @@ impl Reply {
 
 /// A listener that answers each request by a function and remembers it.
 #[derive(Clone)]
-pub struct Server {
-    pub url: String,
+pub(crate) struct Server {
+    pub(crate) url: String,
     seen: Arc<Mutex<Vec<Request>>>,
 }
 
 impl Server {
-    pub fn start(answer: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
+    pub(crate) fn start(answer: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let server = Self { url, seen: Arc::default() };
@@ -75,12 +75,12 @@ impl Server {
         server
     }
 
-    pub fn seen(&self) -> Vec<Request> {
+    pub(crate) fn seen(&self) -> Vec<Request> {
         self.seen.lock().unwrap().clone()
     }
 
     /// The requests of one method whose path ends so.
-    pub fn count(&self, method: &str, end: &str) -> usize {
+    pub(crate) fn count(&self, method: &str, end: &str) -> usize {
         self.seen().iter().filter(|r| r.method == method && r.path.ends_with(end)).count()
     }
 }
@@ -129,18 +129,18 @@ fn write(mut stream: &TcpStream, request: &Request, reply: Reply) -> std::io::Re
 
 /// A file of the repository `org/name`.
 #[derive(Clone, Debug)]
-pub struct RepoFile {
-    pub name: &'static str,
-    pub bytes: Vec<u8>,
+pub(crate) struct RepoFile {
+    pub(crate) name: &'static str,
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl RepoFile {
-    pub fn large(&self) -> bool {
+    pub(crate) fn large(&self) -> bool {
         self.name.ends_with(".safetensors")
     }
 
     /// The SHA-256 of a large file, git's SHA-1 of a small one.
-    pub fn etag(&self) -> String {
+    pub(crate) fn etag(&self) -> String {
         let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
         if self.large() {
             return hex(&sha2::Sha256::digest(&self.bytes));
@@ -153,14 +153,14 @@ impl RepoFile {
 type Fault = dyn FnMut(&Request) -> Option<Reply> + Send;
 
 /// A hub with one repository, whose large files lie on another server.
-pub struct FakeHub {
-    pub hub: Server,
-    pub cdn: Server,
+pub(crate) struct FakeHub {
+    pub(crate) hub: Server,
+    pub(crate) cdn: Server,
     faults: Arc<Mutex<Box<Fault>>>,
 }
 
 impl FakeHub {
-    pub fn start(files: Vec<RepoFile>) -> Self {
+    pub(crate) fn start(files: Vec<RepoFile>) -> Self {
         let faults: Arc<Mutex<Box<Fault>>> = Arc::new(Mutex::new(Box::new(|_| None)));
         let (on_cdn, on_hub) = (files.clone(), files);
         let fault = Arc::clone(&faults);
@@ -180,7 +180,7 @@ impl FakeHub {
     }
 
     /// Answers otherwise where `fault` gives a reply, on both servers.
-    pub fn set_fault(&self, fault: impl FnMut(&Request) -> Option<Reply> + Send + 'static) {
+    pub(crate) fn set_fault(&self, fault: impl FnMut(&Request) -> Option<Reply> + Send + 'static) {
         let mut faults: MutexGuard<'_, Box<Fault>> = self.faults.lock().unwrap();
         *faults = Box::new(fault);
     }
