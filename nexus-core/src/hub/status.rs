@@ -4,6 +4,7 @@ use super::hub_error;
 use super::redirect::same_origin;
 use super::retry::Failure;
 use crate::Result;
+use std::io::ErrorKind;
 use std::time::Duration;
 use ureq::http::{HeaderMap, Response, Uri};
 
@@ -61,7 +62,10 @@ pub(super) fn check_status<B>(
 pub(super) fn unanswered(what: &str, uri: &Uri, error: ureq::Error) -> Failure {
     let why = format!("{}: {error}", place(uri));
     let lasting = match &error {
-        ureq::Error::Io(error) => error.kind() == std::io::ErrorKind::ConnectionRefused,
+        // Invalid data is what a certificate that is not trusted is reported as.
+        ureq::Error::Io(error) => {
+            matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::InvalidData)
+        }
         ureq::Error::Timeout(_) | ureq::Error::ConnectionFailed | ureq::Error::Protocol(_) => false,
         _ => true,
     };
