@@ -2,7 +2,9 @@
 
 mod hub_server;
 
-use hub_server::{Body, COMMIT, FakeHub, Reply, RepoFile, Request, Server};
+use hub_server::{
+    Body, COMMIT, FakeHub, Reply, RepoFile, Request, Server, WEIGHTS, file, repository, weights,
+};
 use nexus_core::hub::{self, Hub};
 use std::ffi::OsString;
 use std::fs;
@@ -11,30 +13,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
 
-const WEIGHTS: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 const FIRST: &str = "model-00001-of-00002.safetensors";
 const SECOND: &str = "model-00002-of-00002.safetensors";
-
-fn file(name: &'static str, bytes: impl Into<Vec<u8>>) -> RepoFile {
-    RepoFile { name, bytes: bytes.into() }
-}
-
-/// Large enough that it does not fit into the buffers between client and server.
-fn weights(seed: u8) -> Vec<u8> {
-    (0..3_000_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8 ^ seed).collect()
-}
-
-fn repository() -> Vec<RepoFile> {
-    vec![
-        file("README.md", "# name"),
-        file("config.json", "{}"),
-        file("tokenizer.json", "{\"a\": 1}"),
-        file(WEIGHTS, weights(1)),
-        file("pytorch_model.bin", "pickle"),
-        file("onnx/model.safetensors", "another"),
-    ]
-}
 
 /// A fake hub, a cache, and settings that ask the one and fill the other.
 struct Case {

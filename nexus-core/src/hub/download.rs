@@ -55,6 +55,7 @@ impl Download<'_> {
                 None => return file.sync_all().map_err(io),
                 Some(why) => {
                     file.set_len(0).map_err(io)?;
+                    best = 0;
                     // The beginning may come from another program or from before a power cut.
                     if !std::mem::take(&mut resumed) {
                         return Err(hub_error(self.what, why));

@@ -28,7 +28,7 @@
 //!         println!("{}: {} bytes", progress.file, progress.total);
 //!     }
 //! })?;
-//! # nexus_core::Result::Ok(())
+//! # Ok::<(), nexus_core::Error>(())
 //! ```
 
 mod cache;

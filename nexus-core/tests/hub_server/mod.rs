@@ -6,6 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+pub(crate) const WEIGHTS: &str = "model.safetensors";
 pub(crate) const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
 /// A request as it came.
@@ -148,6 +149,26 @@ impl RepoFile {
         let header = format!("blob {}\0", self.bytes.len());
         hex(&sha1::Sha1::new_with_prefix(header).chain_update(&self.bytes).finalize())
     }
+}
+
+pub(crate) fn file(name: &'static str, bytes: impl Into<Vec<u8>>) -> RepoFile {
+    RepoFile { name, bytes: bytes.into() }
+}
+
+/// Large enough that it does not fit into the buffers between client and server.
+pub(crate) fn weights(seed: u8) -> Vec<u8> {
+    (0..3_000_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8 ^ seed).collect()
+}
+
+pub(crate) fn repository() -> Vec<RepoFile> {
+    vec![
+        file("README.md", "# name"),
+        file("config.json", "{}"),
+        file("tokenizer.json", "{\"a\": 1}"),
+        file(WEIGHTS, weights(1)),
+        file("pytorch_model.bin", "pickle"),
+        file("onnx/model.safetensors", "another"),
+    ]
 }
 
 type Fault = dyn FnMut(&Request) -> Option<Reply> + Send;
