@@ -76,6 +76,14 @@ pub enum Error {
         /// What is wrong and which feature or name to use.
         why: String,
     },
+    /// A model cannot be had by its name on the hub.
+    #[error("{what}: {why}")]
+    Hub {
+        /// The model, or a file of it.
+        what: String,
+        /// What is wrong and what to do about it.
+        why: String,
+    },
     /// A loss, gradient or weight is NaN or infinite.
     #[error(
         "step {step}: {tensor} is not finite; lower the learning rate or inspect the batch. \
