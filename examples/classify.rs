@@ -10,7 +10,7 @@ use nexus_core::stage::{Evaluator, TrainData, Trainer};
 use nexus_core::weights::{StoredDtype, load_with_head, read_spec, save};
 use nexus_eval::Classification;
 use nexus_examples::{
-    ColumnArgs, DeviceArgs, Failure, TrainArgs, in_memory, labeled_file, run,
+    ColumnArgs, DeviceArgs, Failure, TrainArgs, in_memory, labeled_file, model_folder, run,
 };
 use nexus_train::{JsonlLog, Method, ProgressBar, SequenceClassification, Sft};
 use std::path::PathBuf;
@@ -27,7 +27,7 @@ use std::process::ExitCode;
 #[derive(Parser)]
 #[command(verbatim_doc_comment)]
 struct Args {
-    /// Model folder as Hugging Face writes it
+    /// Model folder as Hugging Face writes it, or org/name[@revision] on the hub
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
     /// Training data; its labels are the classes
@@ -71,7 +71,7 @@ enum ProblemArg {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    run(|| match read_spec(&args.model)?.config {
+    run(|| match read_spec(&model_folder(&args.model)?)?.config {
         ModelConfig::Encoder(config) => classify::<Encoder>(&args, config.max_length()),
         ModelConfig::Decoder(config) => classify::<Decoder>(&args, config.max_positions),
         ModelConfig::EncoderDecoder(_) => {
@@ -94,8 +94,9 @@ fn classify<M: Classify>(args: &Args, longest: usize) -> Result<(), Failure> {
         _ => LabelMap::read::<LabeledText>(&args.train, &columns)?,
     };
     let head = Head::Sequence(Classes { names: labels.names().to_vec(), problem });
-    let model: M = load_with_head(&args.model, &device, head, config.train.seed)?;
-    let tokenizer = Tokenizer::load(&args.model)?;
+    let folder = model_folder(&args.model)?;
+    let model: M = load_with_head(&folder, &device, head, config.train.seed)?;
+    let tokenizer = Tokenizer::load(&folder)?;
     tokenizer.check_vocabulary(model.spec().vocab_size())?;
     let max_length = config.max_length.unwrap_or(longest.min(512));
     let encoder = SequenceEncoder { tokenizer: tokenizer.clone(), labels, problem, max_length };

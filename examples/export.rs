@@ -5,7 +5,7 @@ use nexus_core::adapter::{load_adapter, merge_and_unload};
 use nexus_core::data::Tokenizer;
 use nexus_core::model::{Decoder, Encoder, EncoderDecoder, Model, ModelConfig};
 use nexus_core::weights::{StoredDtype, load, read_spec, save};
-use nexus_examples::{DeviceArgs, Failure, run};
+use nexus_examples::{DeviceArgs, Failure, model_folder, run};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -19,7 +19,7 @@ use std::process::ExitCode;
 #[derive(Parser)]
 #[command(verbatim_doc_comment)]
 struct Args {
-    /// Model folder as Hugging Face writes it
+    /// Model folder as Hugging Face writes it, or org/name[@revision] on the hub
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
     /// Folder of a LoRA adapter to merge, as PEFT writes it
@@ -45,7 +45,7 @@ enum DtypeArg {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    run(|| match read_spec(&args.model)?.config {
+    run(|| match read_spec(&model_folder(&args.model)?)?.config {
         ModelConfig::Decoder(_) => export::<Decoder>(&args),
         ModelConfig::Encoder(_) => export::<Encoder>(&args),
         ModelConfig::EncoderDecoder(_) => export::<EncoderDecoder>(&args),
@@ -57,7 +57,8 @@ fn export<M: Model>(args: &Args) -> Result<(), Failure> {
         return Err(format!("--out: {} exists already", args.out.display()).into());
     }
     let device = args.device.open()?;
-    let mut model: M = load(&args.model, &device)?;
+    let folder = model_folder(&args.model)?;
+    let mut model: M = load(&folder, &device)?;
     if let Some(adapter) = &args.adapter {
         model = merge_and_unload(load_adapter(model, adapter)?);
     }
@@ -65,7 +66,7 @@ fn export<M: Model>(args: &Args) -> Result<(), Failure> {
         DtypeArg::F32 => StoredDtype::F32,
         DtypeArg::Bf16 => StoredDtype::Bf16,
     };
-    let tokenizer = Tokenizer::load(&args.model);
+    let tokenizer = Tokenizer::load(&folder);
     std::fs::create_dir_all(&args.out)?;
     save(&model, &args.out, dtype)?;
     match tokenizer {

@@ -6,6 +6,7 @@
 mod device_args;
 mod labeled_file;
 mod model_args;
+mod model_folder;
 mod progress;
 mod run;
 mod sampling_args;
@@ -17,6 +18,7 @@ mod training_file;
 pub use device_args::DeviceArgs;
 pub use labeled_file::{ColumnArgs, in_memory, labeled_file};
 pub use model_args::ModelArgs;
+pub use model_folder::model_folder;
 pub use progress::progress;
 pub use run::{Failure, run};
 pub use sampling_args::SamplingArgs;
