@@ -136,3 +136,21 @@ fn offsets_cover_the_text() {
         assert_eq!(at, text.len(), "{model}");
     }
 }
+
+#[test]
+fn bert_pairs_and_words() {
+    let Some(root) = tokenizers() else { return };
+    let tokenizer = Tokenizer::load(&root.join("bert-base-uncased")).unwrap();
+    let pair = (vec![101, 7592, 102, 2088, 102], vec![0, 0, 0, 1, 1]);
+    assert_eq!(tokenizer.encode_pair("hello", "world", true).unwrap(), pair);
+    assert_eq!(tokenizer.wrap_pair(&[7592], Some(&[2088])).unwrap(), pair);
+    assert_eq!(tokenizer.wrap_pair(&[], None).unwrap(), (vec![101, 102], vec![0, 0]));
+    let bare = (vec![7592, 2088], vec![0, 1]);
+    assert_eq!(tokenizer.encode_pair("hello", "world", false).unwrap(), bare);
+    assert_eq!((tokenizer.special_count(false), tokenizer.special_count(true)), (2, 3));
+    let words = ["hello", "", "unwantedly"].map(str::to_owned);
+    assert_eq!(
+        tokenizer.encode_words(&words, true).unwrap(),
+        [(101, None), (7592, Some(0)), (18162, Some(2)), (2135, Some(2)), (102, None)]
+    );
+}

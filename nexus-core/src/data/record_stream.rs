@@ -182,10 +182,10 @@ fn shape_of<T: FromRow>(
         ));
     }
     // The shape that lacks least, if the row has any of it.
-    let lacking = T::SHAPES
-        .iter()
-        .filter(|shape| shape.iter().any(has))
-        .min_by_key(|shape| shape.iter().filter(|role| !has(role)).count());
+    let lacking = T::SHAPES.iter().filter(|shape| shape.iter().any(has)).min_by_key(|shape| {
+        let present = shape.iter().filter(|role| has(role)).count();
+        (shape.len() - present, std::cmp::Reverse(present))
+    });
     let missing = lacking.map(|shape| {
         let missing: Vec<_> = shape.iter().copied().filter(|role| !has(role)).collect();
         format!(" without {}", quoted(&missing))

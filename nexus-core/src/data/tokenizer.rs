@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
+use tokenizers::AddedToken;
 use tokenizers::processors::PostProcessorWrapper;
-use tokenizers::{AddedToken, Encoding, PostProcessor};
 
 use super::{ChatTemplate, DecodeStream, tokenizer_files};
 use crate::{Error, Result};
@@ -17,15 +18,15 @@ use crate::{Error, Result};
 pub struct Tokenizer {
     /// Without post-processor, truncation and padding: a post-processor may trim white space from
     /// the offsets, and the mask needs them whole.
-    inner: Arc<tokenizers::Tokenizer>,
-    post: Option<PostProcessorWrapper>,
+    pub(super) inner: Arc<tokenizers::Tokenizer>,
+    pub(super) post: Option<PostProcessorWrapper>,
     /// One more than the largest id.
     size: usize,
     bos: Option<u32>,
     eos: Vec<u32>,
     pad: Option<u32>,
     /// The texts of the special tokens by role (`bos_token`, ...).
-    special: BTreeMap<String, String>,
+    pub(super) special: BTreeMap<String, String>,
     template: Option<ChatTemplate>,
 }
 
@@ -119,8 +120,8 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Tokenizer`] where the tokenizer fails.
     pub fn encode(&self, text: &str, add_special: bool) -> Result<Vec<u32>> {
-        let encoding = self.inner.encode_fast(text, false).map_err(failed)?;
-        Ok(self.process(encoding, add_special)?.get_ids().to_vec())
+        let encoding = guarded(|| self.inner.encode_fast(text, false))?;
+        Ok(self.join(encoding, None, add_special)?.get_ids().to_vec())
     }
 
     /// Encodes text and gives for each token the range of bytes it stands for, white space
@@ -133,9 +134,9 @@ impl Tokenizer {
         text: &str,
         add_special: bool,
     ) -> Result<Vec<(u32, (usize, usize))>> {
-        let encoding = self.inner.encode(text, false).map_err(failed)?;
+        let encoding = guarded(|| self.inner.encode(text, false))?;
         let offsets = encoding.get_offsets().to_vec();
-        let processed = self.process(encoding, add_special)?;
+        let processed = self.join(encoding, None, add_special)?;
         let mut own = offsets.into_iter();
         let mut at = (0, 0);
         let added = processed.get_special_tokens_mask();
@@ -151,19 +152,12 @@ impl Tokenizer {
             .collect())
     }
 
-    fn process(&self, encoding: Encoding, add_special: bool) -> Result<Encoding> {
-        match &self.post {
-            Some(post) => post.process(encoding, None, add_special).map_err(failed),
-            None => Ok(encoding),
-        }
-    }
-
     /// The text of token ids; ids that the vocabulary lacks are left out.
     ///
     /// # Errors
     /// [`Error::Tokenizer`] where the decoder fails.
     pub fn decode(&self, ids: &[u32], skip_special: bool) -> Result<String> {
-        self.inner.decode(ids, skip_special).map_err(failed)
+        guarded(|| self.inner.decode(ids, skip_special))
     }
 
     /// Decodes ids one by one, for text that appears while it is generated.
@@ -292,4 +286,12 @@ impl Tokenizer {
 
 pub(super) fn failed(error: Box<dyn std::error::Error + Send + Sync>) -> Error {
     Error::Tokenizer { why: error.to_string() }
+}
+
+/// Runs the tokenizers crate, which indexes by what its files say: where they contradict each
+/// other (a template without its token, a merge without its piece) it panics.
+pub(super) fn guarded<T>(run: impl FnOnce() -> tokenizers::Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(run))
+        .unwrap_or_else(|_| Err("its tables contradict each other".into()))
+        .map_err(failed)
 }
