@@ -161,7 +161,7 @@ fn shape_of<T: FromRow>(
 ) -> Result<usize, String> {
     let has = |role: &&str| row.contains_key(*role);
     let mut fit: Vec<usize> =
-        (0..T::SHAPES.len()).filter(|&i| T::SHAPES[i].iter().all(|role| has(role))).collect();
+        (0..T::SHAPES.len()).filter(|&i| T::SHAPES[i].iter().all(has)).collect();
     let named = |&i: &usize| T::SHAPES[i].iter().any(|role| columns.names(role));
     if fit.len() > 1 && fit.iter().any(named) {
         fit.retain(named);
