@@ -51,7 +51,7 @@ pub enum Error {
     Data {
         /// The data file.
         path: PathBuf,
-        /// The line, counted from 1; 0 when the whole file is meant.
+        /// The line (in Parquet, the row), counted from 1; 0 when the whole file is meant.
         line: usize,
         /// What is wrong and how to repair it.
         why: String,
