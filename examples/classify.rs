@@ -1,18 +1,17 @@
 //! Trains a classifier on a model folder and measures it on held-out data.
 
-use clap::{Parser, ValueEnum};
-use nexus_core::adapter::save_adapter;
+use clap::Parser;
 use nexus_core::data::{ExampleSource, LabelMap, LabeledText, Problem, SequenceEncoder, Tokenizer};
 use nexus_core::model::{Classes, Classify, Decoder, Encoder, Head, ModelConfig};
-use nexus_core::observe::Observer;
 use nexus_core::report::{RunReport, SCHEMA_VERSION, comparison_table};
 use nexus_core::stage::{Evaluator, TrainData, Trainer};
-use nexus_core::weights::{StoredDtype, load_with_head, read_spec, save};
+use nexus_core::weights::{load_with_head, read_spec};
 use nexus_eval::Classification;
 use nexus_examples::{
-    ColumnArgs, DeviceArgs, Failure, TrainArgs, in_memory, labeled_file, model_folder, run,
+    ColumnArgs, DeviceArgs, Failure, ProblemArg, TrainArgs, in_memory, labeled_file, model_folder,
+    observers, run, save_trained,
 };
-use nexus_train::{JsonlLog, Method, ProgressBar, SequenceClassification, Sft};
+use nexus_train::{SequenceClassification, Sft};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -59,16 +58,6 @@ struct Args {
     device: DeviceArgs,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum ProblemArg {
-    /// One class of several
-    Single,
-    /// Any of several
-    Multi,
-    /// A number
-    Regression,
-}
-
 fn main() -> ExitCode {
     let args = Args::parse();
     run(|| match read_spec(&model_folder(&args.model)?)?.config {
@@ -84,11 +73,7 @@ fn classify<M: Classify>(args: &Args, longest: usize) -> Result<(), Failure> {
     let config = args.settings.run_config()?;
     let device = args.device.open()?;
     let columns = args.columns.columns()?;
-    let problem = match args.problem {
-        ProblemArg::Single => Problem::SingleLabel,
-        ProblemArg::Multi => Problem::MultiLabel,
-        ProblemArg::Regression => Problem::Regression,
-    };
+    let problem = Problem::from(args.problem);
     let labels = match problem {
         Problem::Regression => LabelMap::numbered(1)?,
         _ => LabelMap::read::<LabeledText>(&args.train, &columns)?,
@@ -124,20 +109,12 @@ fn classify<M: Classify>(args: &Args, longest: usize) -> Result<(), Failure> {
         .checkpoints_in(&args.out)
         .with_tokenizer(tokenizer.clone())
         .with_base(&base);
-    let mut observers: Vec<Box<dyn Observer>> = vec![Box::new(ProgressBar::new())];
-    if let Some(path) = &args.settings.log {
-        observers.push(Box::new(JsonlLog::new(path)));
-    }
+    let mut observers = observers(args.settings.log.as_ref());
     let valid = valid.as_ref().map(|examples| examples as &dyn ExampleSource);
     let train_data = TrainData { train: &train, valid, pad_id: tokenizer.pad() };
     let trained = trainer.train(config.prepare(model)?, &train_data, &mut observers)?;
 
-    std::fs::create_dir_all(&args.out)?;
-    match config.method {
-        Method::Lora => save_adapter(&trained.model, &base, &args.out)?,
-        Method::Full | Method::Head => save(&trained.model, &args.out, StoredDtype::F32)?,
-    }
-    tokenizer.save(&args.out)?;
+    save_trained(config.method, &trained.model, &base, &tokenizer, &args.out)?;
     let report = RunReport {
         schema_version: SCHEMA_VERSION,
         title: format!("Classifier on {base}"),

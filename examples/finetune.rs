@@ -1,18 +1,16 @@
 //! Fine-tunes a model folder on a data file, in full or with LoRA, and reports what it gained.
 
 use clap::Parser;
-use nexus_core::adapter::save_adapter;
 use nexus_core::data::ExampleSource;
 use nexus_core::model::{Decoder, Model};
-use nexus_core::observe::Observer;
 use nexus_core::report::{RunReport, SCHEMA_VERSION, comparison_table};
 use nexus_core::stage::{Evaluator, TrainData, Trainer};
-use nexus_core::weights::{StoredDtype, save};
 use nexus_eval::ExamplePerplexity;
 use nexus_examples::{
-    DeviceArgs, Failure, ModelArgs, TrainArgs, run, training_file, with_template,
+    DeviceArgs, Failure, ModelArgs, TrainArgs, observers, run, save_trained, training_file,
+    with_template,
 };
-use nexus_train::{JsonlLog, Method, ProgressBar, Sft, last_checkpoint};
+use nexus_train::{Sft, last_checkpoint};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -93,20 +91,12 @@ fn finetune(args: &Args) -> Result<(), Failure> {
     if let Some(checkpoint) = checkpoint {
         trainer = trainer.resume_from(checkpoint);
     }
-    let mut observers: Vec<Box<dyn Observer>> = vec![Box::new(ProgressBar::new())];
-    if let Some(path) = &args.settings.log {
-        observers.push(Box::new(JsonlLog::new(path)));
-    }
+    let mut observers = observers(args.settings.log.as_ref());
     let valid = valid.as_ref().map(|examples| examples as &dyn ExampleSource);
     let train_data = TrainData { train: &train, valid, pad_id: tokenizer.pad() };
     let trained = trainer.train(model, &train_data, &mut observers)?;
 
-    std::fs::create_dir_all(&args.out)?;
-    match config.method {
-        Method::Lora => save_adapter(&trained.model, &base, &args.out)?,
-        Method::Full | Method::Head => save(&trained.model, &args.out, StoredDtype::F32)?,
-    }
-    tokenizer.save(&args.out)?;
+    save_trained(config.method, &trained.model, &base, &tokenizer, &args.out)?;
     let report = RunReport {
         schema_version: SCHEMA_VERSION,
         title: format!("Fine-tuning of {base}"),

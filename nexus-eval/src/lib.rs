@@ -17,8 +17,8 @@ mod prompt;
 pub mod stats;
 mod windows;
 
-pub use classification::{Classification, class_logits};
 pub use choice::{Choice, ChoiceOptions, ChoiceOutcome, Question};
+pub use classification::{Classification, class_logits};
 pub use exact_match::{ExactMatch, ExactMatchOptions, ExactMatchOutcome, Prompt};
 pub use likelihood::{Progress, ScoreOptions};
 pub use nexus_core::{Error, Result};
