@@ -2,7 +2,8 @@
 
 A case is a folder with an `export.py` that defines `export(folder)`. Run that file to write the case beside itself;
 run `python golden.py` to write every case and `python golden.py --check` to write them into a temporary folder and
-compare (numbers within 1e-6, everything else exactly).
+compare (numbers within 1e-5, gradient norms over ten steps within 1e-4, everything else exactly). What cases of other
+kinds share is in the `golden_*.py` files beside this one.
 """
 
 import argparse
@@ -49,7 +50,8 @@ ADAMW = {
     "grad_accumulation": 1,
 }
 SMALLEST_LEAD = 2e-3  # of a greedy winner, so that rounding cannot change a generated token
-TOLERANCE = 1e-6
+TOLERANCE = 1e-5  # rounding differs between processors; ten steps add it up
+NORM_TOLERANCE = 1e-4
 WALL_CLOCK = ("runtime", "per_second")  # measured, so free to change between two runs
 
 
@@ -338,7 +340,8 @@ def differences(old, new, at=""):
         for index, pair in enumerate(zip(old, new)):
             yield from differences(*pair, f"{at}/{index}")
     elif isinstance(old, float) and isinstance(new, float):
-        if not math.isclose(old, new, rel_tol=TOLERANCE, abs_tol=TOLERANCE):
+        tolerance = NORM_TOLERANCE if "grad_norms" in at else TOLERANCE
+        if not math.isclose(old, new, rel_tol=tolerance, abs_tol=tolerance):
             yield f"{at}: {old} != {new}"
     elif type(old) is not type(new) or old != new:
         yield f"{at}: {old!r} != {new!r}"

@@ -6,6 +6,7 @@ out with torch functions, and a model that computes a loss of its own must agree
 
 import dataclasses
 
+import safetensors
 import torch
 import torch.nn.functional as F
 from golden import (
@@ -150,8 +151,6 @@ def export_adapter(task, folder, name, options, seed, tensors, expect):
 
 def check_keys(folder, gradients):
     """Every stored tensor of an adapter is trained, and the other way round."""
-    import safetensors
-
     with safetensors.safe_open(folder / "adapter_model.safetensors", "pt") as file:
         stored = set(file.keys())
     assert stored == set(gradients), stored ^ set(gradients)
