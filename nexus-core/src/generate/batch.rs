@@ -104,7 +104,8 @@ fn check_lengths(model: &Decoder, prompts: &[&[u32]], max_new_tokens: usize) -> 
     };
     if let RotaryScaling::Dynamic { trained_length, .. } = rotary.scaling
         && lengths().any(|length| length < longest)
-        && longest.saturating_add(max_new_tokens) > trained_length
+        // The last token of all is not read again.
+        && longest.saturating_add(max_new_tokens - 1) > trained_length
     {
         return Err(Error::Refused(format!(
             "dynamic rotary scaling depends on the length of each sequence beyond {trained_length} \

@@ -5,6 +5,8 @@ mod beam;
 mod config;
 mod run;
 mod sample;
+#[cfg(test)]
+mod search_tests;
 mod step;
 mod text;
 mod texts;
