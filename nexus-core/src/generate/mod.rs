@@ -1,9 +1,20 @@
-//! Text from a model: sampling and the generation loop.
+//! Text from a model: sampling, beam search and the generation loop.
 
+mod batch;
+mod beam;
+mod config;
 mod run;
 mod sample;
+#[cfg(test)]
+mod search_tests;
+mod step;
 mod text;
+mod texts;
 
+pub use batch::{generate_batch, generate_seq2seq};
+pub use beam::{BeamConfig, EarlyStopping};
+pub use config::{GenerationConfig, Search};
 pub use run::{Finish, Generation, generate};
 pub use sample::{Sampler, SamplingConfig};
 pub use text::{TextGeneration, generate_text};
+pub use texts::{generate_seq2seq_texts, generate_texts};

@@ -154,20 +154,28 @@ impl Sampler {
 
     fn penalised(&self, logits: &[f32], seen: &[u32]) -> Vec<f64> {
         let mut logits: Vec<f64> = logits.iter().map(|&logit| f64::from(logit)).collect();
-        let penalty = self.config.repetition_penalty;
-        if penalty != 1.0 {
-            for id in seen.iter().collect::<BTreeSet<_>>() {
-                if let Some(logit) = logits.get_mut(*id as usize) {
-                    *logit = if *logit < 0.0 { *logit * penalty } else { *logit / penalty };
-                }
-            }
-        }
+        penalise(&mut logits, seen, self.config.repetition_penalty);
         logits
     }
 }
 
-fn no_finite_logit() -> Error {
-    Error::Refused("no logit is finite; the model's weights may be damaged".into())
+/// The repetition penalty: negative scores of tokens in `seen` are multiplied, the others divided.
+pub(super) fn penalise(scores: &mut [f64], seen: &[u32], penalty: f64) {
+    if penalty == 1.0 {
+        return;
+    }
+    for id in seen.iter().collect::<BTreeSet<_>>() {
+        if let Some(score) = scores.get_mut(*id as usize) {
+            *score = if *score < 0.0 { *score * penalty } else { *score / penalty };
+        }
+    }
+}
+
+pub(super) fn no_finite_logit() -> Error {
+    Error::Refused(
+        "no logit is finite; the model's weights may be damaged, or no token is allowed any more"
+            .into(),
+    )
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Generation from text to text, with stop strings and streaming.
 
-use super::run::{Finish, generate};
+use super::run::{Finish, Generation, generate};
 use super::sample::SamplingConfig;
 use crate::Result;
 use crate::data::Tokenizer;
@@ -9,7 +9,7 @@ use burn::tensor::Device;
 use std::ops::ControlFlow;
 
 /// Generated text, without the prompt, the end-of-sequence token and the stop string.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct TextGeneration {
     /// The text.
     pub text: String,
@@ -17,6 +17,8 @@ pub struct TextGeneration {
     pub tokens: usize,
     /// Why it ended.
     pub finish: Finish,
+    /// As in [`Generation`](super::Generation).
+    pub score: Option<f64>,
 }
 
 /// Continues the tokens of a prompt as text. `on_text` receives pieces as soon as they can no longer be part of a stop
@@ -63,7 +65,8 @@ pub fn generate_text(
             }
         }
     }
-    Ok(TextGeneration { text, tokens: generation.ids.len(), finish: generation.finish })
+    let Generation { ids, finish, score } = generation;
+    Ok(TextGeneration { text, tokens: ids.len(), finish, score })
 }
 
 /// How many bytes at the end of `text` could be the beginning of a stop string.

@@ -1,6 +1,6 @@
 //! Self-attention with grouped queries, rotary positions and a key/value cache, and cross-attention.
 
-use super::cache::LayerCache;
+use super::cache::{LayerCache, Seen};
 use super::pass::Pass;
 use super::projection::Projection;
 use super::rotary::rotate;
@@ -9,6 +9,7 @@ use crate::Result;
 use burn::module::Module;
 use burn::tensor::Tensor;
 use nexus_kernels::{AttentionConfig, AttentionContext, attention, attention_fused};
+use std::sync::Arc;
 
 /// Multi-head attention (Vaswani et al. 2017, arXiv:1706.03762, section 3.2), with K <= H key/value heads
 /// (grouped queries; Ainslie et al. 2023, arXiv:2305.13245).
@@ -98,7 +99,8 @@ impl Attention {
     /// Attends from the T new positions to themselves and to the S cached ones.
     ///
     /// # Shapes
-    /// `x`: `[B, T, D]`; `context`: as in [`attention`]; result `[B, T, D]`.
+    /// `x`: `[B, T, D]`; `context`: as in [`attention`], with ranges of keys that count from the first position, whatever
+    /// the cache has dropped since; result `[B, T, D]`.
     pub(crate) fn forward(
         &self,
         x: Tensor<3>,
@@ -125,9 +127,18 @@ impl Attention {
                     }
                     None => (query, key),
                 };
-                let (key, value) = cache.extend(key, value);
+                let Seen { key, value, first } = cache.extend(key, value);
                 let offset = key.dims()[1] - query.dims()[1];
-                let context = AttentionContext { rotary: None, ..context.clone() };
+                let keys = context.keys.as_ref().map(|ranges| match first {
+                    0 => ranges.clone(),
+                    _ => Arc::new(
+                        ranges
+                            .iter()
+                            .map(|r| (r.0.max(first) - first, r.1.max(first) - first))
+                            .collect(),
+                    ),
+                });
+                let context = AttentionContext { rotary: None, keys, bias: context.bias.clone() };
                 attention(query, key, value, &context, config.with_offset(offset))
             }
         };

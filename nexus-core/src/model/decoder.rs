@@ -7,7 +7,7 @@ use super::embedding::Embedding;
 use super::family::{ModelConfig, Spec};
 use super::head::Head;
 use super::mlp::{Mlp, MlpShape};
-use super::network::{Classify, Model, TokenBatch, select_rows, wrong_kind};
+use super::network::{Classify, Model, TokenBatch, ids_tensor, select_rows, wrong_kind};
 use super::norm::Norm;
 use super::pass::Pass;
 use super::projection::Projection;
@@ -15,7 +15,7 @@ use super::source::{Init, ParameterSource};
 use crate::adapter::AdapterConfig;
 use crate::{Error, Result};
 use burn::module::Module;
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{Device, Int, Tensor};
 use nexus_kernels::{AttentionConfig, AttentionContext, WeightLayout, linear};
 use std::sync::Arc;
 
@@ -149,6 +149,10 @@ impl Decoder {
 
     /// Final hidden states of the new tokens of one or more sequences of equal length, remembered in `cache`.
     ///
+    /// Padding that the cache knows of is never attended to, and learned positions count from the first token behind it.
+    /// Rotary positions count from the padding on: only their differences matter. What comes out at the padding itself
+    /// means nothing.
+    ///
     /// # Shapes
     /// `ids`: `[B, T]`; result `[B, T, D]`.
     ///
@@ -160,7 +164,15 @@ impl Decoder {
 
     /// An empty cache for [`hidden_cached`](Self::hidden_cached).
     pub fn cache(&self) -> Cache {
-        Cache::new(&self.config().windows)
+        Cache::new(&self.config().windows, None)
+    }
+
+    /// An empty cache for sequences that are padded at the left to equal length: `padding[b]` tokens in front of row b.
+    ///
+    /// With dynamic rotary scaling it is the length with padding that stretches the positions.
+    pub fn cache_with_padding(&self, padding: Vec<usize>) -> Cache {
+        let padded = padding.iter().any(|&count| count > 0);
+        Cache::new(&self.config().windows, padded.then_some(padding))
     }
 
     /// Logits of selected rows of hidden states: `[N, D]` to `[N, V]`.
@@ -191,16 +203,23 @@ impl Decoder {
         let [_, time] = ids.dims();
         let device = ids.device();
         let start = cache.as_ref().map_or(0, |cache| cache.length);
+        let padding = cache.as_ref().and_then(|cache| cache.padding.as_deref());
+        let keys = cache.as_ref().and_then(|cache| cache.keys(start + time));
         let mut x = self.embedding.lookup(ids);
         if let Some(table) = &self.positions {
-            if start + time > config.max_positions {
+            let least = padding.and_then(|padding| padding.iter().min()).copied().unwrap_or(0);
+            let longest = (start + time).saturating_sub(least);
+            if longest > config.max_positions {
                 return Err(Error::config(
                     "sequence length",
-                    start + time,
+                    longest,
                     format!("at most n_positions = {}", config.max_positions),
                 ));
             }
-            x = x + table.rows(start, time);
+            x = x + match padding {
+                None => table.rows(start, time),
+                Some(padding) => table.lookup(positions_behind(padding, [start, time], &device)),
+            };
         }
         let rotary = match &config.position {
             Position::Rotary(rotary) => {
@@ -208,7 +227,7 @@ impl Decoder {
             }
             Position::Learned => None,
         };
-        let context = AttentionContext { rotary, ..AttentionContext::default() };
+        let context = AttentionContext { rotary, keys, bias: None };
         for (i, (block, &window)) in self.blocks.iter().zip(&config.windows).enumerate() {
             let layer = cache.as_mut().map(|cache| &mut cache.layers[i]);
             x = block.forward(x, &context, window, layer, pass);
@@ -218,6 +237,19 @@ impl Decoder {
         }
         Ok(self.norm.forward(x))
     }
+}
+
+/// Positions `[B, T]` counted from the first token behind the padding of each row; 0 in the padding.
+fn positions_behind(
+    padding: &[usize],
+    [start, time]: [usize; 2],
+    device: &Device,
+) -> Tensor<2, Int> {
+    let row = |&padding: &usize| {
+        (start..start + time).map(move |position| position.saturating_sub(padding) as i32)
+    };
+    let positions: Vec<i32> = padding.iter().flat_map(row).collect();
+    ids_tensor(&positions, [padding.len(), time], device)
 }
 
 impl Block {

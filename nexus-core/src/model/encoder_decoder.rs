@@ -1,6 +1,7 @@
 //! The encoder-decoder transformer: one stack reads the source, the other writes the answer looking at it.
 
 use super::attention::{Attention, AttentionShape};
+use super::cache::select_entries;
 use super::config::NormKind;
 use super::embedding::Embedding;
 use super::family::{ModelConfig, Spec};
@@ -69,6 +70,20 @@ pub struct Memory {
     pub hidden: Tensor<3>,
     /// The range of tokens that exist in each source; `None` when none is padded.
     pub(crate) keys: Option<Arc<Vec<(usize, usize)>>>,
+}
+
+impl Memory {
+    /// These rows of the batch, in this order; a row may occur several times, and may be left out.
+    ///
+    /// # Panics
+    /// When a row is not below B.
+    pub fn select(&self, rows: &[usize]) -> Self {
+        let keys = self.keys.as_ref();
+        Self {
+            hidden: select_entries(self.hidden.clone(), rows),
+            keys: keys.map(|keys| Arc::new(rows.iter().map(|&row| keys[row]).collect())),
+        }
+    }
 }
 
 impl Model for EncoderDecoder {

@@ -1,7 +1,7 @@
 //! What an encoder-decoder remembers while it writes answers.
 
-use super::cache::LayerCache;
-use burn::tensor::{Int, Tensor};
+use super::cache::{LayerCache, select_entries};
+use burn::tensor::Tensor;
 
 /// The cache of all answers of a batch: one entry per block of the decoder.
 #[derive(Clone, Debug)]
@@ -35,12 +35,27 @@ impl Seq2SeqCache {
         self.length == 0
     }
 
-    /// Goes on with these rows of the batch, in this order; a row may occur several times.
+    /// Goes on with these rows of the batch, in this order; a row may occur several times, and may be left out.
     ///
-    /// Sources keep their rows: `rows` may only exchange answers of the same source.
-    pub fn reorder(&mut self, rows: &Tensor<1, Int>) {
+    /// What is known of the sources stays: it must be the same for row `i` and row `rows[i]`. Where it is not, call
+    /// [`reorder_sources`](Self::reorder_sources) too.
+    ///
+    /// # Panics
+    /// When a row is not below B.
+    pub fn reorder(&mut self, rows: &[usize]) {
         for layer in &mut self.layers {
             layer.answer.reorder(rows);
+        }
+    }
+
+    /// Goes on with the sources of these rows; do the same to the [`Memory`](super::Memory).
+    ///
+    /// # Panics
+    /// When a row is not below B.
+    pub fn reorder_sources(&mut self, rows: &[usize]) {
+        for (key, value) in self.layers.iter_mut().filter_map(|layer| layer.memory.as_mut()) {
+            *key = select_entries(key.clone(), rows);
+            *value = select_entries(value.clone(), rows);
         }
     }
 }

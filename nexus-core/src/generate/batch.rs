@@ -1,0 +1,116 @@
+//! Several prompts or sources at once.
+
+use super::beam::beam_search;
+use super::config::{GenerationConfig, Search};
+use super::run::{Generation, Row, check_prompts, limit, sample_rows};
+use super::sample::{Sampler, SamplingConfig};
+use super::step::{DecoderSteps, Seq2SeqSteps, Steps};
+use crate::model::{Decoder, EncoderDecoder, Position, RotaryScaling};
+use crate::{Error, Result};
+use burn::tensor::Device;
+use std::ops::ControlFlow;
+
+/// Continues several prompts together. Of each prompt come `num_return_sequences` continuations, best first; without
+/// beam search one.
+///
+/// Prompts may differ in length: the shorter ones are padded at the left. Padding is never attended to, and learned
+/// positions count from each prompt's first token. Rotary positions count from the padding on, since only their
+/// differences matter. So every prompt is continued as it would be alone, but for the rounding of sums of another
+/// length; prompt `i` draws as [`generate`](super::generate) does with `seed + i`.
+///
+/// Rows that have ended leave the batch.
+///
+/// # Errors
+/// [`Error::Config`] for settings out of range, or a prompt longer than a learned position table; [`Error::Refused`] for
+/// an empty prompt, for ids outside the vocabulary, and for prompts of unequal length when dynamic rotary scaling
+/// would stretch their positions by the length of the longest.
+pub fn generate_batch(
+    model: &Decoder,
+    prompts: &[Vec<u32>],
+    config: &GenerationConfig,
+    device: &Device,
+) -> Result<Vec<Vec<Generation>>> {
+    let vocabulary = model.config().vocab_size;
+    config.check(vocabulary)?;
+    let prompts: Vec<&[u32]> = prompts.iter().map(Vec::as_slice).collect();
+    check_prompts(&prompts, vocabulary)?;
+    check_lengths(model, &prompts, config.max_new_tokens)?;
+    let limits: Vec<usize> =
+        prompts.iter().map(|prompt| limit(model, prompt, config.max_new_tokens)).collect();
+    run(&mut DecoderSteps::new(model, &prompts, device), &prompts, &limits, config)
+}
+
+/// Answers several sources together. Of each source come `num_return_sequences` answers, best first; without beam
+/// search one. What stands before an answer, for the repetition penalty and for repeated runs, is its start token alone.
+///
+/// Sources may differ in length. Source `i` draws with `seed + i`; answers that have ended leave the batch.
+///
+/// # Errors
+/// [`Error::Config`] for settings out of range; [`Error::Refused`] for an empty source and for ids outside the
+/// vocabulary.
+pub fn generate_seq2seq(
+    model: &EncoderDecoder,
+    sources: &[Vec<u32>],
+    config: &GenerationConfig,
+    device: &Device,
+) -> Result<Vec<Vec<Generation>>> {
+    let vocabulary = model.config().vocab_size;
+    config.check(vocabulary)?;
+    let sources: Vec<&[u32]> = sources.iter().map(Vec::as_slice).collect();
+    check_prompts(&sources, vocabulary)?;
+    if sources.is_empty() {
+        return Ok(Vec::new());
+    }
+    let start = [model.config().start_token];
+    let prompts = vec![start.as_slice(); sources.len()];
+    let limits = vec![config.max_new_tokens; sources.len()];
+    run(&mut Seq2SeqSteps::new(model, &sources, device), &prompts, &limits, config)
+}
+
+/// Continues `prompts`, which `steps` has.
+fn run(
+    steps: &mut impl Steps,
+    prompts: &[&[u32]],
+    limits: &[usize],
+    config: &GenerationConfig,
+) -> Result<Vec<Vec<Generation>>> {
+    if prompts.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sampling = match &config.search {
+        Search::Beams(beams) => return beam_search(steps, prompts, limits, config, beams),
+        Search::Sample(sampling) => sampling,
+    };
+    let row = |(index, (prompt, &limit)): (usize, (&&[u32], &usize))| {
+        let seed = sampling.seed.wrapping_add(index as u64);
+        let sampler = Sampler::new(SamplingConfig { seed, ..sampling.clone() })?;
+        Ok(Row { index, seen: prompt.to_vec(), prompt: prompt.len(), limit, sampler })
+    };
+    let rows = prompts.iter().zip(limits).enumerate().map(row).collect::<Result<_>>()?;
+    let all = sample_rows(steps, rows, config, |_, _| Ok(ControlFlow::Continue(())))?;
+    Ok(all.into_iter().map(|generation| vec![generation]).collect())
+}
+
+fn check_lengths(model: &Decoder, prompts: &[&[u32]], max_new_tokens: usize) -> Result<()> {
+    let lengths = || prompts.iter().map(|prompt| prompt.len());
+    let longest = lengths().max().unwrap_or(0);
+    let config = model.config();
+    let Position::Rotary(rotary) = &config.position else {
+        if longest > config.max_positions {
+            let allowed = format!("at most n_positions = {}", config.max_positions);
+            return Err(Error::config("prompt length", longest, allowed));
+        }
+        return Ok(());
+    };
+    if let RotaryScaling::Dynamic { trained_length, .. } = rotary.scaling
+        && lengths().any(|length| length < longest)
+        // The last token of all is not read again.
+        && longest.saturating_add(max_new_tokens - 1) > trained_length
+    {
+        return Err(Error::Refused(format!(
+            "dynamic rotary scaling depends on the length of each sequence beyond {trained_length} \
+             tokens; batch prompts of equal length, or generate one by one"
+        )));
+    }
+    Ok(())
+}
