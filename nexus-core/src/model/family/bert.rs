@@ -28,13 +28,12 @@ const EMBEDDINGS: &[Pair] = &[
     ("positions", "embeddings.position_embeddings"),
     ("types", "embeddings.token_type_embeddings"),
     ("embedding_norm", "embeddings.LayerNorm"),
-    ("pooler", "pooler.dense"),
 ];
 
 pub(super) const BERT: Names = Names {
     prefix: "bert.",
     stacks: &[Stack { path: ("blocks", "encoder.layer"), modules: &[BLOCK] }],
-    base: EMBEDDINGS,
+    base: &[EMBEDDINGS[0], EMBEDDINGS[1], EMBEDDINGS[2], EMBEDDINGS[3], ("pooler", "pooler.dense")],
     heads: &[
         ("classes", "classifier"),
         ("masked", "cls.predictions"),
@@ -68,12 +67,7 @@ const ROBERTA: Names = Names {
 
 /// The classification head's first layer does what the pooler does.
 const ROBERTA_SEQUENCE: Names = Names {
-    base: &[
-        ("embedding", "embeddings.word_embeddings"),
-        ("positions", "embeddings.position_embeddings"),
-        ("types", "embeddings.token_type_embeddings"),
-        ("embedding_norm", "embeddings.LayerNorm"),
-    ],
+    base: EMBEDDINGS,
     heads: &[("pooler", "classifier.dense"), ("classes", "classifier.out_proj")],
     ..ROBERTA
 };
