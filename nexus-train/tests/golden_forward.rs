@@ -4,7 +4,7 @@ mod case;
 
 use case::{Case, MODELS, device, distance, logits};
 use nexus_core::adapter::{load_adapter, merge_and_unload, save_adapter, set_adapter_state};
-use nexus_core::model::AdapterState;
+use nexus_core::model::{AdapterState, Model};
 use nexus_core::weights::{OwnedTensor, StoredDtype, TensorFile, write_tensors};
 use std::collections::BTreeMap;
 

@@ -80,8 +80,8 @@ impl Case {
             .map(|row| {
                 let length = mask[row * columns..][..columns].iter().sum::<i64>() as usize;
                 let part = |all: &[i64]| all[row * columns..][..length].to_vec();
-                let mut example = Example::default();
-                example.ids = part(&ids).into_iter().map(|id| id as u32).collect();
+                let ids = part(&ids).into_iter().map(|id| id as u32).collect();
+                let mut example = Example { ids, ..Example::default() };
                 if let Some(types) = &types {
                     example.types = part(types).into_iter().map(|kind| kind as u8).collect();
                 }
