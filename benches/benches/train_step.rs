@@ -2,6 +2,7 @@
 //! line on standard output.
 
 use clap::Parser;
+use nexus_benches::peak_rss;
 use nexus_core::adapter::{load_adapter, train_all};
 use nexus_core::data::Example;
 use nexus_core::observe::{Observer, StepStats};
@@ -116,12 +117,4 @@ fn main() -> Result<(), Box<dyn Error>> {
     });
     println!("{line}");
     Ok(())
-}
-
-/// VmHWM of this process.
-fn peak_rss() -> Result<u64, Box<dyn Error>> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kilobytes: u64 = line.ok_or("no VmHWM")?.trim().trim_end_matches("kB").trim().parse()?;
-    Ok(kilobytes * 1024)
 }

@@ -3,6 +3,7 @@
 pub mod adapter;
 pub mod data;
 mod device;
+pub mod embed;
 pub mod error;
 pub mod generate;
 #[cfg(feature = "hub")]
