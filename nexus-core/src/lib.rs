@@ -5,6 +5,7 @@ pub mod data;
 mod device;
 pub mod error;
 pub mod generate;
+mod json;
 pub mod model;
 pub mod observe;
 pub mod report;

@@ -10,6 +10,9 @@ use serde_json::{Map, Value};
 use super::{MAX_ROW_BYTES, Row};
 use crate::{Error, Result};
 
+/// The most columns: one takes a hundred times its text, and a header is as long as a record may be.
+const MAX_COLUMNS: usize = 1 << 14;
+
 pub(in crate::data) struct CsvRows {
     path: PathBuf,
     reader: Reader<Bounded>,
@@ -30,6 +33,10 @@ impl CsvRows {
         let mut rows = Self { path, reader, columns: Vec::new(), selected: Vec::new(), record };
         let header = rows.reader.headers().cloned();
         let header = header.map_err(|e| rows.refuse(e))?;
+        if header.len() > MAX_COLUMNS {
+            let why = format!("the header names {} columns, at most {MAX_COLUMNS}", header.len());
+            return Err(Error::Data { path: rows.path, line: 1, why });
+        }
         rows.columns = header.iter().map(str::to_owned).collect();
         rows.selected = (0..rows.columns.len()).collect();
         Ok(rows)
