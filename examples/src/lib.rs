@@ -4,7 +4,9 @@
 //! 0, with 1 after an error, or with 2 when it was called wrongly.
 
 mod device_args;
+mod labeled_file;
 mod model_args;
+mod model_folder;
 mod progress;
 mod run;
 mod sampling_args;
@@ -14,7 +16,9 @@ mod train_args;
 mod training_file;
 
 pub use device_args::DeviceArgs;
+pub use labeled_file::{ColumnArgs, in_memory, labeled_file};
 pub use model_args::ModelArgs;
+pub use model_folder::model_folder;
 pub use progress::progress;
 pub use run::{Failure, run};
 pub use sampling_args::SamplingArgs;

@@ -1,6 +1,6 @@
 //! Which model a program works with.
 
-use crate::Failure;
+use crate::{Failure, model_folder};
 use burn::tensor::Device;
 use clap::Args;
 use nexus_core::adapter::{is_adapter_folder, load_adapter};
@@ -12,7 +12,8 @@ use std::path::PathBuf;
 /// The model's folders.
 #[derive(Args, Clone, Debug)]
 pub struct ModelArgs {
-    /// Model folder as Hugging Face writes it: config.json, model.safetensors, tokenizer.json
+    /// Model folder as Hugging Face writes it (config.json, model.safetensors, tokenizer.json), or org/name[@revision]
+    /// on the hub
     #[arg(long, value_name = "DIR")]
     pub model: PathBuf,
     /// Folder of a LoRA adapter for the model, as PEFT writes it
@@ -36,7 +37,7 @@ impl ModelArgs {
     /// # Errors
     /// As [`load`](Self::load).
     pub fn load_model(&self, device: &Device) -> Result<Decoder, Failure> {
-        let folder = &self.model;
+        let folder = &model_folder(&self.model)?;
         if is_adapter_folder(folder) && !folder.join("config.json").exists() {
             return Err(format!(
                 "{} holds an adapter, not a model; pass it as --adapter, with its base model as --model",
@@ -56,7 +57,7 @@ impl ModelArgs {
     /// # Errors
     /// As [`load`](Self::load).
     pub fn load_tokenizer(&self, model: &Decoder) -> Result<Tokenizer, Failure> {
-        let tokenizer = Tokenizer::load(&self.model)?;
+        let tokenizer = Tokenizer::load(&model_folder(&self.model)?)?;
         tokenizer.check_vocabulary(model.config().vocab_size)?;
         Ok(tokenizer)
     }

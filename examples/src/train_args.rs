@@ -76,6 +76,7 @@ pub struct TrainArgs {
 enum MethodArg {
     Full,
     Lora,
+    Head,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -110,6 +111,7 @@ impl TrainArgs {
             &self.method.map(|method| match method {
                 MethodArg::Full => Method::Full,
                 MethodArg::Lora => Method::Lora,
+                MethodArg::Head => Method::Head,
             }),
         );
         set(&mut run.precision, &self.precision.map(|PrecisionArg::F32| Precision::F32));

@@ -51,7 +51,7 @@ pub enum Error {
     Data {
         /// The data file.
         path: PathBuf,
-        /// The line, counted from 1; 0 when the whole file is meant.
+        /// The line (in Parquet, the row), counted from 1; 0 when the whole file is meant.
         line: usize,
         /// What is wrong and how to repair it.
         why: String,
@@ -74,6 +74,14 @@ pub enum Error {
         /// The name as given.
         name: String,
         /// What is wrong and which feature or name to use.
+        why: String,
+    },
+    /// A model cannot be had by its name on the hub.
+    #[error("{what}: {why}")]
+    Hub {
+        /// The model, or a file of it.
+        what: String,
+        /// What is wrong and what to do about it.
         why: String,
     },
     /// A loss, gradient or weight is NaN or infinite.

@@ -5,6 +5,8 @@ pub mod data;
 mod device;
 pub mod error;
 pub mod generate;
+#[cfg(feature = "hub")]
+pub mod hub;
 mod json;
 pub mod model;
 pub mod observe;

@@ -160,7 +160,7 @@ fn sentencepiece_models() {
         damaged[end] ^= 0xff;
         let _ = load_model(dir.path(), &damaged);
     }
-    let word = [&whole[..whole.len() - 11], &[0x12, 2, 0x18, 3]].concat();
+    let word = [&whole[..whole.len() - 11], &[0x12, 2, 0x18, 3, 0x1a, 0]].concat();
     let word = load_model(dir.path(), &word).unwrap_err();
     assert!(word.contains("type 3") && word.contains("tokenizer.json"), "{word}");
     let twice = [&whole[..], &whole[..30]].concat();

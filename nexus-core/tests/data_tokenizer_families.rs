@@ -9,13 +9,14 @@ use serde::Deserialize;
 
 type Ids = Vec<u32>;
 type Types = Vec<u8>;
+type Pair = ((String, String), Ids, Types, Ids, Types);
 
 #[derive(Deserialize)]
 struct Cases {
     /// Text, ids, their text, and their text without special tokens and with spaces removed.
     texts: Vec<(String, Ids, String, String)>,
     /// Two texts, ids and types with and without special tokens.
-    pairs: Vec<((String, String), Ids, Types, Ids, Types)>,
+    pairs: Vec<Pair>,
     /// Words, ids and the words that they belong to.
     words: Vec<(Vec<String>, Ids, Vec<Option<usize>>)>,
 }
@@ -66,11 +67,13 @@ fn load(files: &[PathBuf], config: &str) -> Tokenizer {
     Tokenizer::load(folder(files, config).path()).unwrap()
 }
 
-fn saved(tokenizer: &Tokenizer) -> (Tokenizer, serde_json::Value) {
-    let dir = tempfile::tempdir().unwrap();
-    tokenizer.save(dir.path()).unwrap();
-    let config = std::fs::read_to_string(dir.path().join("tokenizer_config.json")).unwrap();
-    (Tokenizer::load(dir.path()).unwrap(), serde_json::from_str(&config).unwrap())
+/// Saves and loads; golden/tokenizer/reload.py loads the same folder with transformers.
+fn saved(tokenizer: &Tokenizer, name: &str) -> (Tokenizer, serde_json::Value) {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("tokenizers").join(name);
+    std::fs::create_dir_all(&dir).unwrap();
+    tokenizer.save(&dir).unwrap();
+    let config = std::fs::read_to_string(dir.join("tokenizer_config.json")).unwrap();
+    (Tokenizer::load(&dir).unwrap(), serde_json::from_str(&config).unwrap())
 }
 
 /// Compares every case; prints what differs.
@@ -159,8 +162,8 @@ fn bert_from_vocab_txt() {
         assert_eq!(tokenizer.encode(&golden.text, false).unwrap(), golden.ids);
     }
 
-    let (again, config) = saved(&tokenizer);
-    check(&again, &saved(&cleaning).0, &cases("bert"));
+    let (again, config) = saved(&tokenizer, "bert");
+    check(&again, &saved(&cleaning, "bert_clean").0, &cases("bert"));
     assert_eq!(config["model_input_names"][1], "token_type_ids");
     assert_eq!(again.mask(), Some(103));
 }
@@ -173,7 +176,7 @@ fn distilbert_has_no_types() {
     let tokenizer = load(&[root.join("bert-base-uncased/vocab.txt")], config);
     let accents = tokenizer.encode("é É", false).unwrap();
     assert_eq!(accents.len(), 2);
-    let (again, config) = saved(&tokenizer);
+    let (again, config) = saved(&tokenizer, "distilbert");
     assert_eq!(again.encode("é É", false).unwrap(), accents);
     assert_eq!(config["model_max_length"], 512);
     assert_eq!(
@@ -197,8 +200,8 @@ fn t5_from_spiece_model() {
     for model in ["Xenova/t5-small", "google-t5/t5-small"] {
         check_published(&cleaning, &published(&root, "t5.json", model, 29));
     }
-    let (again, config) = saved(&tokenizer);
-    check(&again, &saved(&cleaning).0, &cases("t5"));
+    let (again, config) = saved(&tokenizer, "t5");
+    check(&again, &saved(&cleaning, "t5_clean").0, &cases("t5"));
     assert_eq!(config["model_input_names"].as_array().unwrap().len(), 2);
 
     let few = load(&files, r#"{"extra_ids": 2, "tokenizer_class": "T5TokenizerFast"}"#);
@@ -243,6 +246,6 @@ fn roberta_from_vocab_and_merges() {
     assert_eq!((tokenizer.cls(), tokenizer.sep()), (Some(50257), Some(50259)));
     assert_eq!((tokenizer.pad(), tokenizer.mask()), (50258, Some(50261)));
     check(&tokenizer, &tokenizer, &cases("roberta"));
-    let again = saved(&tokenizer).0;
+    let again = saved(&tokenizer, "roberta").0;
     check(&again, &again, &cases("roberta"));
 }

@@ -1,4 +1,4 @@
-//! Evaluation of language models: perplexity, multiple choice and exact match.
+//! Evaluation of language models and classifiers: perplexity, multiple choice, exact match, classification.
 //!
 //! Each task implements [`Evaluator`](nexus_core::stage::Evaluator) and gives an
 //! [`EvalReport`](nexus_core::report::EvalReport) whose measures carry standard errors. Definitions follow
@@ -9,6 +9,7 @@
 //! ```
 
 mod choice;
+mod classification;
 mod exact_match;
 mod likelihood;
 mod perplexity;
@@ -16,6 +17,7 @@ mod prompt;
 pub mod stats;
 mod windows;
 
+pub use classification::{Classification, class_logits};
 pub use choice::{Choice, ChoiceOptions, ChoiceOutcome, Question};
 pub use exact_match::{ExactMatch, ExactMatchOptions, ExactMatchOutcome, Prompt};
 pub use likelihood::{Progress, ScoreOptions};

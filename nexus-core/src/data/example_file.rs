@@ -92,8 +92,7 @@ impl ExampleSource for ExampleFile {
     }
 
     fn get(&self, i: usize) -> Result<Example> {
-        let range = self.offsets.get(i).copied().zip(self.offsets.get(i + 1).copied());
-        let Some((begin, end)) = range else {
+        let Some(&[begin, end]) = self.offsets.array_windows().nth(i) else {
             let last = self.lengths.len().saturating_sub(1);
             return Err(Error::config("example", i, format!("an index of at most {last}")));
         };

@@ -2,13 +2,15 @@
 //!
 //! [`RecordStream`] reads a file record by record ([`read_records`] all of it), [`encode`] or
 //! [`encode_to_disk`] turns each record into token ids and labels with an encoder
-//! ([`TextEncoder`]), [`epoch_order`] says which examples make an optimizer step and [`collate`] pads them into a [`Batch`].
+//! ([`TextEncoder`], [`SequenceEncoder`], [`TokenEncoder`], [`Seq2SeqEncoder`]), [`epoch_order`]
+//! says which examples make an optimizer step and [`collate`] pads them into a [`Batch`].
 
 mod batch;
 mod chat;
 mod columns;
 mod decode_stream;
 mod encode;
+mod encode_task;
 mod encode_text;
 mod example;
 mod example_file;
@@ -28,6 +30,7 @@ mod tokenizer_files;
 mod tokenizer_folder;
 mod tokenizer_pair;
 mod tokenizer_save;
+mod tokenizer_special;
 mod tokenizer_vocabulary;
 mod train_bpe;
 
@@ -36,6 +39,7 @@ pub use chat::{CHATML, ChatTemplate, Message, Segment};
 pub use columns::Columns;
 pub use decode_stream::DecodeStream;
 pub use encode::{Encode, Encoded, Pieces, encode, encode_to_disk};
+pub use encode_task::{Seq2SeqEncoder, SequenceEncoder, TokenEncoder, WordLabels};
 pub use encode_text::{EncodeOptions, LossMask, Overflow, TextEncoder, encode_records};
 pub use example::{Example, IGNORED, Target, pack_wrapped};
 pub use example_file::{ExampleFile, ExampleFileWriter};

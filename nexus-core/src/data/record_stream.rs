@@ -161,7 +161,7 @@ fn shape_of<T: FromRow>(
 ) -> Result<usize, String> {
     let has = |role: &&str| row.contains_key(*role);
     let mut fit: Vec<usize> =
-        (0..T::SHAPES.len()).filter(|&i| T::SHAPES[i].iter().all(|role| has(role))).collect();
+        (0..T::SHAPES.len()).filter(|&i| T::SHAPES[i].iter().all(has)).collect();
     let named = |&i: &usize| T::SHAPES[i].iter().any(|role| columns.names(role));
     if fit.len() > 1 && fit.iter().any(named) {
         fit.retain(named);
@@ -182,10 +182,10 @@ fn shape_of<T: FromRow>(
         ));
     }
     // The shape that lacks least, if the row has any of it.
-    let lacking = T::SHAPES
-        .iter()
-        .filter(|shape| shape.iter().any(has))
-        .min_by_key(|shape| shape.iter().filter(|role| !has(role)).count());
+    let lacking = T::SHAPES.iter().filter(|shape| shape.iter().any(has)).min_by_key(|shape| {
+        let present = shape.iter().filter(|role| has(role)).count();
+        (shape.len() - present, std::cmp::Reverse(present))
+    });
     let missing = lacking.map(|shape| {
         let missing: Vec<_> = shape.iter().copied().filter(|role| !has(role)).collect();
         format!(" without {}", quoted(&missing))

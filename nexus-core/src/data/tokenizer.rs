@@ -7,7 +7,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
-use tokenizers::AddedToken;
 use tokenizers::processors::PostProcessorWrapper;
 
 use super::{ChatTemplate, DecodeStream, tokenizer_files};
@@ -21,15 +20,15 @@ pub struct Tokenizer {
     pub(super) inner: Arc<tokenizers::Tokenizer>,
     pub(super) post: Option<PostProcessorWrapper>,
     /// One more than the largest id.
-    size: usize,
-    bos: Option<u32>,
-    eos: Vec<u32>,
-    pad: Option<u32>,
+    pub(super) size: usize,
+    pub(super) bos: Option<u32>,
+    pub(super) eos: Vec<u32>,
+    pub(super) pad: Option<u32>,
     /// The texts of the special tokens by role (`bos_token`, ...).
     pub(super) special: BTreeMap<String, String>,
     pub(super) template: Option<ChatTemplate>,
-    /// The `tokenizer_config.json` that it was loaded with.
-    pub(super) config: Map<String, Value>,
+    /// What of the `tokenizer_config.json` it was loaded with is written again.
+    pub(super) config: Arc<Map<String, Value>>,
     /// Whether decoding removes the spaces before punctuation.
     pub(super) clean_up: bool,
 }
@@ -79,37 +78,9 @@ impl Tokenizer {
             pad: None,
             special: BTreeMap::new(),
             template: None,
-            config: Map::new(),
+            config: Arc::default(),
             clean_up: false,
         }
-    }
-
-    /// Names the special tokens; `None` keeps what is set. A token that the vocabulary lacks is
-    /// added to it, as transformers does.
-    ///
-    /// # Errors
-    /// [`Error::Tokenizer`] where a name is empty.
-    pub fn with_special(
-        mut self,
-        bos: Option<&str>,
-        eos: Option<&str>,
-        pad: Option<&str>,
-    ) -> Result<Self> {
-        if let Some(name) = bos {
-            self.bos = Some(self.set_special("bos_token", name)?);
-        }
-        if let Some(name) = eos {
-            let id = self.set_special("eos_token", name)?;
-            self.eos.retain(|&other| other != id);
-            self.eos.insert(0, id);
-        }
-        if let Some(name) = pad {
-            self.pad = Some(self.set_special("pad_token", name)?);
-        }
-        if let Some(template) = &self.template {
-            self.template = Some(ChatTemplate::new(template.source(), &self.special)?);
-        }
-        Ok(self)
     }
 
     /// Uses `source` as chat template, with this tokenizer's special tokens as its variables.
@@ -236,47 +207,6 @@ impl Tokenizer {
                 self.size - 1
             ),
         })
-    }
-
-    /// Records a special token's name and gives its id; adds it to the vocabulary where needed.
-    pub(super) fn set_special(&mut self, role: &str, name: &str) -> Result<u32> {
-        let missing = || Error::Tokenizer { why: format!("{role} = {name:?} cannot be added") };
-        if !self.inner.get_added_vocabulary().is_special_token(name) {
-            // Marked as special, so that decoding can skip it; what else is set for it stays.
-            let known = self.token_id(name);
-            let known = known.and_then(|id| self.inner.get_added_tokens_decoder().remove(&id));
-            let token = known.unwrap_or_else(|| AddedToken::from(name, true).normalized(false));
-            let token = token.special(true);
-            Arc::make_mut(&mut self.inner).add_special_tokens([token]).map_err(failed)?;
-        }
-        let id = self.token_id(name).ok_or_else(missing)?;
-        self.size = self.size.max(id as usize + 1);
-        self.special.insert(role.to_owned(), name.to_owned());
-        Ok(id)
-    }
-
-    pub(super) fn set_post(&mut self, post: PostProcessorWrapper) {
-        self.post = Some(post);
-    }
-
-    /// Fills roles that no name was given for.
-    pub(super) fn set_ids(&mut self, bos: Option<u32>, eos: &[u32], pad: Option<u32>) {
-        self.bos = self.bos.or(bos);
-        self.pad = self.pad.or(pad);
-        for &id in eos {
-            if !self.eos.contains(&id) {
-                self.eos.push(id);
-            }
-        }
-        for (role, id) in [
-            ("bos_token", self.bos),
-            ("eos_token", self.eos.first().copied()),
-            ("pad_token", self.pad),
-        ] {
-            if let Some(name) = id.and_then(|id| self.id_to_token(id)) {
-                self.special.entry(role.into()).or_insert(name);
-            }
-        }
     }
 }
 

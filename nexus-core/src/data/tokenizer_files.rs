@@ -17,6 +17,7 @@ pub(super) fn load(dir: &Path) -> Result<Tokenizer> {
     if let ModelWrapper::WordPiece(_) = tokenizer.inner.get_model() {
         folder.family = folder.family.or(Some(Family::Bert));
     }
+    tokenizer.add_tokens(folder.listed_tokens())?;
     let name = |role: &str| {
         let in_file = defaults.iter().find(|(r, _)| *r == role).map(|(_, name)| name.clone());
         // A default of the class is not added to a vocabulary that lacks it.

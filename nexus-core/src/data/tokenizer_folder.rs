@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
+use tokenizers::AddedToken;
 
 use crate::{Error, Result, json};
 
@@ -101,6 +102,39 @@ impl<'d> Folder<'d> {
             || self.family?.default_name(role).filter(|_| !self.config.contains_key(role));
         self.given_name(role).or_else(|| default().map(str::to_owned))
     }
+
+    /// The tokens that lists in `tokenizer_config.json` add: `added_tokens_decoder` by id, then
+    /// `additional_special_tokens` and `extra_special_tokens`.
+    pub(super) fn listed_tokens(&self) -> Vec<(Option<u32>, AddedToken)> {
+        let by_id = self.config.get("added_tokens_decoder").and_then(Value::as_object);
+        let mut tokens: Vec<_> = by_id
+            .into_iter()
+            .flatten()
+            .filter_map(|(id, token)| Some((Some(id.parse().ok()?), added_token(token, false)?)))
+            .collect();
+        tokens.sort_by_key(|(id, _)| *id);
+        for key in ["additional_special_tokens", "extra_special_tokens"] {
+            let all: Vec<&Value> = match self.config.get(key) {
+                Some(Value::Array(list)) => list.iter().collect(),
+                Some(Value::Object(by_role)) => by_role.values().collect(),
+                _ => Vec::new(),
+            };
+            tokens.extend(all.into_iter().filter_map(|t| Some((None, added_token(t, true)?))));
+        }
+        tokens
+    }
+}
+
+/// A token as transformers writes it: its text, or its text with flags.
+fn added_token(value: &Value, special: bool) -> Option<AddedToken> {
+    let flag = |key: &str| value.get(key).and_then(Value::as_bool);
+    let special = flag("special").unwrap_or(special);
+    let token = AddedToken::from(token_text(Some(value))?, special)
+        .single_word(flag("single_word").unwrap_or(false))
+        .lstrip(flag("lstrip").unwrap_or(false))
+        .rstrip(flag("rstrip").unwrap_or(false))
+        .normalized(flag("normalized").unwrap_or(!special));
+    Some(token)
 }
 
 /// A special token is written as its text or as `{"content": text, ...}`.

@@ -61,30 +61,6 @@ impl Tokenizer {
         ids_and_types(&self.join(encoding(first), second.map(encoding), true)?)
     }
 
-    /// The token for what the vocabulary lacks.
-    pub fn unk(&self) -> Option<u32> {
-        self.special_id("unk_token")
-    }
-
-    /// The token that separates two texts.
-    pub fn sep(&self) -> Option<u32> {
-        self.special_id("sep_token")
-    }
-
-    /// The token whose state stands for the whole sequence.
-    pub fn cls(&self) -> Option<u32> {
-        self.special_id("cls_token")
-    }
-
-    /// The token that hides another one.
-    pub fn mask(&self) -> Option<u32> {
-        self.special_id("mask_token")
-    }
-
-    fn special_id(&self, role: &str) -> Option<u32> {
-        self.token_id(self.special.get(role)?)
-    }
-
     /// One sequence of one or two encodings.
     pub(super) fn join(
         &self,

@@ -1,6 +1,7 @@
 //! Writes a tokenizer as transformers' `AutoTokenizer` reads it.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 use tokenizers::models::ModelWrapper;
@@ -40,8 +41,7 @@ impl Tokenizer {
             std::fs::write(&path, text).map_err(Error::io("write", path))
         };
         write("tokenizer.json", whole.to_string(false).map_err(failed)?)?;
-        let mut config = self.config.clone();
-        config.retain(|key, _| !NOT_KEPT.contains(&key.as_str()));
+        let mut config = (*self.config).clone();
         // The class that takes tokenizer.json as it is; the others would build it anew.
         config.insert("tokenizer_class".into(), json!("PreTrainedTokenizerFast"));
         config.entry("clean_up_tokenization_spaces").or_insert(json!(false));
@@ -73,10 +73,11 @@ impl Tokenizer {
     }
 
     /// Obeys `tokenizer_config.json` where it is not about special tokens, and keeps it.
-    pub(super) fn set_config(&mut self, config: Map<String, Value>) {
+    pub(super) fn set_config(&mut self, mut config: Map<String, Value>) {
         let asked = config.get("clean_up_tokenization_spaces").and_then(Value::as_bool);
         let bpe = matches!(self.inner.get_model(), ModelWrapper::BPE(_));
         self.clean_up = asked.unwrap_or(false) && !bpe;
-        self.config = config;
+        config.retain(|key, _| !NOT_KEPT.contains(&key.as_str()));
+        self.config = Arc::new(config);
     }
 }

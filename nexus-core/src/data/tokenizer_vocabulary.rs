@@ -127,14 +127,12 @@ fn byte_level(
 fn word_piece(folder: &Folder<'_>, path: &Path, bytes: Vec<u8>) -> Result<Tokenizer> {
     let text = String::from_utf8(bytes).map_err(|e| Error::format(path, e))?;
     let mut vocab = Map::new();
-    for (id, line) in text.split('\n').enumerate() {
-        if id > MAX_TOKENS {
+    for (id, token) in text.lines().enumerate() {
+        if id == MAX_TOKENS {
             let why = format!("more than {MAX_TOKENS} tokens; is it a vocabulary?");
             return Err(Error::format(path, why));
         }
-        let token = line.strip_suffix('\r').unwrap_or(line);
-        // An empty line takes an id, but no text can be encoded to it.
-        if !token.is_empty() && vocab.insert(token.to_owned(), json!(id)).is_some() {
+        if vocab.insert(token.to_owned(), json!(id)).is_some() {
             let why = format!("line {}: the token {token:?} occurs twice", id + 1);
             return Err(Error::format(path, why));
         }

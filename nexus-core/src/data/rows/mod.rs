@@ -33,7 +33,7 @@ pub(in crate::data) struct Row {
 /// An open data file.
 pub(super) enum Rows {
     Json(JsonRows),
-    Csv(csv::CsvRows),
+    Csv(Box<csv::CsvRows>),
     Parquet(Box<parquet::ParquetRows>),
     /// A whole text file, which is one row.
     Text(Option<Row>),
@@ -45,8 +45,8 @@ impl Rows {
         let extension = path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
         Ok(match extension.as_deref() {
             Some("jsonl" | "json" | "ndjson") => Self::Json(JsonRows::open(path)?),
-            Some("csv") => Self::Csv(csv::CsvRows::open(path, b',')?),
-            Some("tsv") => Self::Csv(csv::CsvRows::open(path, b'\t')?),
+            Some("csv") => Self::Csv(Box::new(csv::CsvRows::open(path, b',')?)),
+            Some("tsv") => Self::Csv(Box::new(csv::CsvRows::open(path, b'\t')?)),
             Some("parquet") => Self::Parquet(Box::new(parquet::ParquetRows::open(path)?)),
             Some("txt") => {
                 let text = read_whole_text(path)?;

@@ -178,6 +178,7 @@ fn parse(bytes: &[u8]) -> Result<Model<'_>, String> {
     };
     // Ids are proto int32: a negative one ("none") arrives as a huge unsigned number.
     let id = |v: u64| usize::try_from(v).ok().filter(|&v| v < MAX_PIECES);
+    let mut settings = [false; 2];
     for field in fields(bytes) {
         match field? {
             (1, Wire::Bytes(piece)) => {
@@ -187,6 +188,7 @@ fn parse(bytes: &[u8]) -> Result<Model<'_>, String> {
                 model.pieces.push(parse_piece(piece, model.pieces.len())?);
             }
             (2, Wire::Bytes(trainer)) => {
+                settings[0] = true;
                 for field in fields(trainer) {
                     match field? {
                         (3, Wire::Varint(v)) => model.model_type = v,
@@ -200,6 +202,7 @@ fn parse(bytes: &[u8]) -> Result<Model<'_>, String> {
                 }
             }
             (3, Wire::Bytes(rules)) => {
+                settings[1] = true;
                 for field in fields(rules) {
                     match field? {
                         (2, Wire::Bytes(map)) => model.charsmap = map,
@@ -215,6 +218,10 @@ fn parse(bytes: &[u8]) -> Result<Model<'_>, String> {
     }
     if model.pieces.is_empty() {
         return Err("it holds no pieces".into());
+    }
+    // They follow the pieces: without them the file may have been cut between two pieces.
+    if settings != [true; 2] {
+        return Err("it ends before the settings of its trainer and its normalizer".into());
     }
     Ok(model)
 }

@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 
 use super::{MAX_PIECES, Model, SPACE, Style, added_token, bos_processor, charsmap, decoder};
 
-/// Published models have at most 4 MiB of text in their pieces. The search tree takes about a
-/// hundred times what it is built from, so that is bounded.
-const MAX_TEXT_BYTES: usize = 8 << 20;
+/// The pieces of published models hold 2 MiB of text or less. The search tree takes up to 350 bytes
+/// of memory for each byte that it is built from, so the bound is 1.5 GiB of memory.
+const MAX_TEXT_BYTES: usize = 4 << 20;
 
 /// The `tokenizer.json` document of a unigram model.
 pub(super) fn document(

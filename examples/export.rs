@@ -1,0 +1,78 @@
+//! Writes a model folder anew: merges an adapter, changes the number format, splits it into shards.
+
+use clap::{Parser, ValueEnum};
+use nexus_core::adapter::{load_adapter, merge_and_unload};
+use nexus_core::data::Tokenizer;
+use nexus_core::model::{Decoder, Encoder, EncoderDecoder, Model, ModelConfig};
+use nexus_core::weights::{StoredDtype, load, read_spec, save};
+use nexus_examples::{DeviceArgs, Failure, model_folder, run};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Writes a model folder anew: merges an adapter, changes the number format, splits it into shards.
+///
+/// Example:
+///   cargo run --release --example export -- --model my-model --adapter runs/finetune --dtype bf16 --out my-merged
+///
+/// The folder that is written loads in transformers and here. An adapter that was trained with a classification head
+/// needs the folder of its base with that head.
+#[derive(Parser)]
+#[command(verbatim_doc_comment)]
+struct Args {
+    /// Model folder as Hugging Face writes it, or org/name[@revision] on the hub
+    #[arg(long, value_name = "DIR")]
+    model: PathBuf,
+    /// Folder of a LoRA adapter to merge, as PEFT writes it
+    #[arg(long, value_name = "DIR")]
+    adapter: Option<PathBuf>,
+    /// Number format of the weights
+    #[arg(long, value_enum, default_value_t = DtypeArg::F32)]
+    dtype: DtypeArg,
+    /// Folder to write; must not exist
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum DtypeArg {
+    /// 32 bits, exact
+    F32,
+    /// 16 bits with the range of f32
+    Bf16,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    run(|| match read_spec(&model_folder(&args.model)?)?.config {
+        ModelConfig::Decoder(_) => export::<Decoder>(&args),
+        ModelConfig::Encoder(_) => export::<Encoder>(&args),
+        ModelConfig::EncoderDecoder(_) => export::<EncoderDecoder>(&args),
+    })
+}
+
+fn export<M: Model>(args: &Args) -> Result<(), Failure> {
+    if args.out.exists() {
+        return Err(format!("--out: {} exists already", args.out.display()).into());
+    }
+    let device = args.device.open()?;
+    let folder = model_folder(&args.model)?;
+    let mut model: M = load(&folder, &device)?;
+    if let Some(adapter) = &args.adapter {
+        model = merge_and_unload(load_adapter(model, adapter)?);
+    }
+    let dtype = match args.dtype {
+        DtypeArg::F32 => StoredDtype::F32,
+        DtypeArg::Bf16 => StoredDtype::Bf16,
+    };
+    let tokenizer = Tokenizer::load(&folder);
+    std::fs::create_dir_all(&args.out)?;
+    save(&model, &args.out, dtype)?;
+    match tokenizer {
+        Ok(tokenizer) => tokenizer.save(&args.out)?,
+        Err(why) => eprintln!("note: no tokenizer was written: {why}"),
+    }
+    println!("wrote {}", args.out.display());
+    Ok(())
+}

@@ -1,0 +1,260 @@
+//! Classification and regression of whole sequences.
+
+use crate::likelihood::{Progress, ScoreOptions};
+use crate::stats::{mean, proportion};
+use burn::tensor::Tensor;
+use nexus_core::data::{Example, Problem, Target, collate};
+use nexus_core::model::{Classify, Pass, TokenBatch};
+use nexus_core::report::{EvalReport, Measure};
+use nexus_core::stage::Evaluator;
+use nexus_core::{Error, Result};
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+/// What a model with a classification head makes of examples with a target.
+///
+/// | problem | measures |
+/// |---|---|
+/// | single label | `accuracy`, `macro_f1`, `loss` (mean cross-entropy, in nats) |
+/// | several labels | `micro_f1`, `macro_f1`, `exact_match`; a label is given where its probability is above 1/2 |
+/// | regression | `mse`, `mae` over all values |
+///
+/// F1 is that of scikit-learn with `zero_division = 0`; the macro average is over the classes that occur in targets or
+/// answers. Accuracy, exact match, loss and errors carry standard errors over examples.
+#[derive(Clone, Debug)]
+pub struct Classification {
+    /// Name in the report; `classification` by default.
+    pub task: String,
+    examples: Vec<Example>,
+    batch_size: usize,
+    pad_id: u32,
+}
+
+/// A count of hits and misses of one class.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    hits: usize,
+    wrong: usize,
+    missed: usize,
+}
+
+impl Counts {
+    /// `2 tp / (2 tp + fp + fn)`, 0 when that is 0 / 0.
+    fn f1(self) -> f64 {
+        let all = 2 * self.hits + self.wrong + self.missed;
+        if all == 0 { 0.0 } else { 2.0 * self.hits as f64 / all as f64 }
+    }
+}
+
+impl Classification {
+    /// Measures on `examples`, as [`SequenceEncoder`](nexus_core::data::SequenceEncoder) gives them.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a batch size of 0; [`Error::Refused`] when there is no example, or one has no target.
+    pub fn new(examples: Vec<Example>, batch_size: usize, pad_id: u32) -> Result<Self> {
+        ScoreOptions { batch_size, ..ScoreOptions::default() }.check()?;
+        if examples.is_empty() {
+            return Err(Error::Refused("there is no example to classify".into()));
+        }
+        match examples.iter().position(|example| example.target == Target::Unset) {
+            Some(i) => Err(Error::Refused(format!("example {i} has no label to compare with"))),
+            None => Ok(Self { task: "classification".into(), examples, batch_size, pad_id }),
+        }
+    }
+
+    /// As [`evaluate`](Evaluator::evaluate), with word of how many examples are done.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when the model has no classification head, or a target does not fit it; otherwise as the
+    /// model's forward pass.
+    pub fn measure<M: Classify>(
+        &self,
+        model: &M,
+        progress: &mut Progress<'_>,
+    ) -> Result<EvalReport> {
+        let start = Instant::now();
+        let Some(classes) = model.spec().classes() else {
+            return Err(Error::Refused("the model has no classification head".into()));
+        };
+        let logits = class_logits(model, &self.examples, self.batch_size, self.pad_id, progress)?;
+        let measures = match classes.problem {
+            Problem::SingleLabel => self.single(&logits)?,
+            Problem::MultiLabel => self.several(&logits)?,
+            Problem::Regression => self.values(&logits)?,
+        };
+        Ok(EvalReport {
+            task: self.task.clone(),
+            measures,
+            examples: self.examples.len(),
+            seconds: start.elapsed().as_secs_f64(),
+        })
+    }
+
+    fn single(&self, logits: &[Vec<f32>]) -> Result<Vec<Measure>> {
+        let n = logits.len();
+        let mut counts = vec![Counts::default(); logits[0].len()];
+        let mut seen = BTreeSet::new();
+        let (mut right, mut losses) = (0, Vec::with_capacity(n));
+        for (example, logits) in self.examples.iter().zip(logits) {
+            let target = match example.target {
+                Target::Class(class) if (class as usize) < logits.len() => class as usize,
+                _ => return Err(misfit(&example.target, logits.len())),
+            };
+            let answer = argmax(logits);
+            losses.push(cross_entropy(logits, target));
+            seen.extend([target, answer]);
+            if answer == target {
+                right += 1;
+                counts[target].hits += 1;
+            } else {
+                counts[answer].wrong += 1;
+                counts[target].missed += 1;
+            }
+        }
+        let mut measures = Vec::new();
+        if let Some(accuracy) = proportion(right, n) {
+            measures.push(Measure::higher("accuracy", accuracy.value, accuracy.stderr, n));
+        }
+        measures.push(Measure::higher("macro_f1", macro_f1(&counts, &seen), None, n));
+        if let Some(loss) = mean(&losses) {
+            measures.push(Measure::lower("loss", loss.value, loss.stderr, n));
+        }
+        Ok(measures)
+    }
+
+    fn several(&self, logits: &[Vec<f32>]) -> Result<Vec<Measure>> {
+        let n = logits.len();
+        let mut counts = vec![Counts::default(); logits[0].len()];
+        let mut exact = 0;
+        for (example, logits) in self.examples.iter().zip(logits) {
+            let target = fitting(&example.target, logits.len())?;
+            let answers = logits.iter().map(|&logit| logit > 0.0);
+            let wanted = target.iter().map(|&value| value > 0.5);
+            exact += usize::from(answers.clone().eq(wanted.clone()));
+            for (count, (answer, wanted)) in counts.iter_mut().zip(answers.zip(wanted)) {
+                match (answer, wanted) {
+                    (true, true) => count.hits += 1,
+                    (true, false) => count.wrong += 1,
+                    (false, true) => count.missed += 1,
+                    (false, false) => {}
+                }
+            }
+        }
+        let all = counts.iter().fold(Counts::default(), |sum, count| Counts {
+            hits: sum.hits + count.hits,
+            wrong: sum.wrong + count.wrong,
+            missed: sum.missed + count.missed,
+        });
+        let every = (0..counts.len()).collect();
+        let mut measures = vec![
+            Measure::higher("micro_f1", all.f1(), None, n),
+            Measure::higher("macro_f1", macro_f1(&counts, &every), None, n),
+        ];
+        if let Some(exact) = proportion(exact, n) {
+            measures.push(Measure::higher("exact_match", exact.value, exact.stderr, n));
+        }
+        Ok(measures)
+    }
+
+    fn values(&self, logits: &[Vec<f32>]) -> Result<Vec<Measure>> {
+        let (mut squares, mut distances) = (Vec::new(), Vec::new());
+        for (example, found) in self.examples.iter().zip(logits) {
+            let target = fitting(&example.target, found.len())?;
+            let errors: Vec<f64> =
+                found.iter().zip(target).map(|(f, t)| f64::from(f - t)).collect();
+            let count = errors.len() as f64;
+            squares.push(errors.iter().map(|error| error * error).sum::<f64>() / count);
+            distances.push(errors.iter().map(|error| error.abs()).sum::<f64>() / count);
+        }
+        let measure = |name: &str, values: &[f64]| {
+            mean(values).map(|m| Measure::lower(name, m.value, m.stderr, values.len()))
+        };
+        Ok([measure("mse", &squares), measure("mae", &distances)].into_iter().flatten().collect())
+    }
+}
+
+impl<M: Classify> Evaluator<M> for Classification {
+    fn evaluate(&self, model: &M) -> Result<EvalReport> {
+        self.measure(model, &mut |_, _| {})
+    }
+}
+
+/// The logits `[C]` of every example, in their order. Examples of like length share a batch.
+///
+/// # Errors
+/// As [`Classify::class_logits`]; [`Error::Refused`] for logits that are not finite.
+pub fn class_logits<M: Classify>(
+    model: &M,
+    examples: &[Example],
+    batch_size: usize,
+    pad_id: u32,
+    progress: &mut Progress<'_>,
+) -> Result<Vec<Vec<f32>>> {
+    let Some(device) = model.devices().into_iter().next() else {
+        return Err(Error::Refused("the model has no parameters".into()));
+    };
+    let mut order: Vec<usize> = (0..examples.len()).collect();
+    order.sort_by_key(|&i| std::cmp::Reverse(examples[i].ids.len()));
+    let mut all = vec![Vec::new(); examples.len()];
+    let mut done = 0;
+    for chunk in order.chunks(batch_size.max(1)) {
+        let rows: Vec<Example> = chunk.iter().map(|&i| examples[i].clone()).collect();
+        let tokens = TokenBatch::new(&collate(&rows, pad_id), &device);
+        let logits: Tensor<2> = model.class_logits(&tokens, &Pass::inference())?;
+        let width = logits.dims()[1];
+        let values: Vec<f32> = logits.into_data().iter::<f32>().collect();
+        for (&i, row) in chunk.iter().zip(values.chunks(width.max(1))) {
+            if let Some(value) = row.iter().find(|value| !value.is_finite()) {
+                return Err(Error::Refused(format!("example {i}: a logit is {value}")));
+            }
+            all[i] = row.to_vec();
+        }
+        done += chunk.len();
+        progress(done, examples.len());
+    }
+    Ok(all)
+}
+
+fn macro_f1(counts: &[Counts], classes: &BTreeSet<usize>) -> f64 {
+    classes.iter().map(|&class| counts[class].f1()).sum::<f64>() / classes.len().max(1) as f64
+}
+
+/// The first of the largest.
+fn argmax(logits: &[f32]) -> usize {
+    (0..logits.len()).reduce(|best, i| if logits[i] > logits[best] { i } else { best }).unwrap_or(0)
+}
+
+/// `log sum exp(x) - x_target`, in f64.
+fn cross_entropy(logits: &[f32], target: usize) -> f64 {
+    let largest = logits.iter().fold(f32::NEG_INFINITY, |m, &x| m.max(x));
+    let sum: f64 = logits.iter().map(|&x| f64::from(x - largest).exp()).sum();
+    sum.ln() - f64::from(logits[target] - largest)
+}
+
+fn fitting(target: &Target, count: usize) -> Result<&[f32]> {
+    match target {
+        Target::Values(values) if values.len() == count => Ok(values),
+        other => Err(misfit(other, count)),
+    }
+}
+
+fn misfit(target: &Target, count: usize) -> Error {
+    Error::Refused(format!("the target {target:?} does not fit the model's {count} classes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn f1_counts_hits_twice_and_is_zero_without_any() {
+        assert_eq!(Counts::default().f1(), 0.0);
+        assert_eq!(Counts { hits: 2, wrong: 1, missed: 1 }.f1(), 2.0 / 3.0);
+    }
+
+    #[test]
+    fn cross_entropy_of_equal_logits_is_the_logarithm_of_their_number() {
+        assert!((cross_entropy(&[7.0; 5], 2) - 5f64.ln()).abs() < 1e-12);
+        assert!(cross_entropy(&[1e4, -1e4], 1).is_finite());
+    }
+}
