@@ -56,9 +56,8 @@ impl<'a> Selection<'a> {
         })?;
         let patterns = config.rank_pattern.len().max(config.alpha_pattern.len()).max(1);
         let limit = MAX_PATTERN_BYTES.min(MAX_PATTERNS_BYTES / patterns);
-        let suffix = |field: &str, pattern: &str| {
-            regex(field, &format!(r"^(?:.*\.)?(?:{pattern})$"), limit)
-        };
+        let suffix =
+            |field: &str, pattern: &str| regex(field, &format!(r"^(?:.*\.)?(?:{pattern})$"), limit);
         Ok(Self {
             config,
             target: Matcher::new("target_modules", target)?,

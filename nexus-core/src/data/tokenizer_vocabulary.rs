@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::panic::catch_unwind;
 use std::path::Path;
 
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::Tokenizer;
-use super::sentencepiece::{self, Style};
+use super::sentencepiece::{self, Style, check_stored};
 use super::tokenizer_folder::{Family, Folder, ROLES, read};
 use crate::json::{Unique, check_values};
 use crate::{Error, Result};
@@ -24,6 +25,13 @@ const MAX_EXTRA_IDS: usize = 1 << 14;
 const ADVICE: &str =
     "convert it to tokenizer.json with transformers' AutoTokenizer.save_pretrained";
 
+/// What is looked at of a `tokenizer.json` before the tokenizers crate parses it.
+#[derive(Deserialize)]
+struct Stored {
+    #[serde(default)]
+    normalizer: Value,
+}
+
 /// Special tokens by role that the vocabulary's file itself names.
 type Defaults = Vec<(&'static str, String)>;
 
@@ -32,6 +40,9 @@ pub(super) fn vocabulary(folder: &mut Folder<'_>) -> Result<(Tokenizer, Defaults
     let dir = folder.dir;
     if let Some((path, bytes)) = read(dir, "tokenizer.json", MAX_TOKENIZER_BYTES)? {
         check_values(&bytes, MAX_TOKENIZER_VALUES).map_err(|e| Error::format(&path, e))?;
+        let stored: Stored = serde_json::from_slice(&bytes)
+            .map_err(|e| Error::format(&path, format!("not a tokenizer: {e}")))?;
+        check_stored(&stored.normalizer).map_err(|e| Error::format(&path, e))?;
         return Ok((build(&path, bytes)?, Vec::new()));
     }
     if let Some((path, bytes)) = read(dir, "tokenizer.model", MAX_VOCABULARY_BYTES)? {
@@ -91,7 +102,8 @@ fn byte_level(
     let merges: Vec<&str> =
         merges.lines().filter(|l| !l.starts_with("#version") && !l.is_empty()).collect();
     if merges.len() > MAX_TOKENS {
-        let why = format!("merges.txt holds {} merges, at most {MAX_TOKENS} are read", merges.len());
+        let why =
+            format!("merges.txt holds {} merges, at most {MAX_TOKENS} are read", merges.len());
         return Err(Error::format(path, why));
     }
     let prefix = folder.flag("add_prefix_space", false);

@@ -71,7 +71,8 @@ pub fn save(model: &impl Model, folder: &Path, options: impl Into<SaveOptions>) 
         if stored.transposed {
             shape.reverse();
         }
-        tensors.push((stored.key, Stored { parameter, transposed: stored.transposed, shape, dtype }));
+        tensors
+            .push((stored.key, Stored { parameter, transposed: stored.transposed, shape, dtype }));
     }
     tensors.sort_by(|(a, _), (b, _)| by_state_dict(a, b));
     write_weights(folder, tensors, max_shard_bytes)?;

@@ -130,13 +130,14 @@ fn check_column(
             Ok(header.0.limit())
         });
         let left = header.map_err(|_| format!("the page at byte {at} is damaged"))?;
-        at = end - left + page.check(column.compression(), left).ok_or_else(|| {
-            let Page { compressed, size, values, .. } = page;
-            format!(
-                "the page at byte {at} claims {values} values in {size} bytes, stored in \
+        at = end - left
+            + page.check(column.compression(), left).ok_or_else(|| {
+                let Page { compressed, size, values, .. } = page;
+                format!(
+                    "the page at byte {at} claims {values} values in {size} bytes, stored in \
                  {compressed}; the file is damaged, or its pages must be written smaller"
-            )
-        })?;
+                )
+            })?;
         values += page.data_values;
     }
     Ok(())
