@@ -8,6 +8,7 @@ pub mod error;
 pub mod generate;
 #[cfg(feature = "hub")]
 pub mod hub;
+mod json;
 pub mod model;
 pub mod observe;
 pub mod report;

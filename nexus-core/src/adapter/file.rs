@@ -7,10 +7,10 @@ use crate::model::{Model, Spec, split_path};
 use crate::weights::{
     OwnedTensor, TensorFile, parameters, read_bounded, transpose, write_file, write_tensors,
 };
-use crate::{Error, Result};
+use crate::{Error, Result, json};
 use burn::module::{ModuleMapper, Param};
 use burn::tensor::{Tensor, TensorData};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -91,8 +91,9 @@ pub fn save_adapter(model: &impl Model, base: &str, folder: &Path) -> Result<()>
 pub fn load_adapter<M: Model>(model: M, folder: &Path) -> Result<M> {
     let path = folder.join(CONFIG);
     let bytes = read_bounded(&path, 16 << 20)?;
+    let config = json::object(&bytes).map_err(|why| Error::format(&path, why))?;
     let config: AdapterConfig =
-        serde_json::from_slice(&bytes).map_err(|why| Error::format(&path, why))?;
+        serde_json::from_value(config.into()).map_err(|why| Error::format(&path, why))?;
     if config.target_modules.is_none() {
         return Err(Error::format(&path, "target_modules is missing"));
     }
@@ -108,9 +109,10 @@ pub fn load_adapter<M: Model>(model: M, folder: &Path) -> Result<M> {
     let mut model = model;
     let modules: Vec<String> =
         model.projections_mut().iter().map(|(path, _)| spec.module_name(path)).collect();
+    let by_name: HashSet<&str> = modules.iter().map(String::as_str).collect();
     let known = |key: &str| {
         let inner = key.strip_prefix(PREFIX).unwrap_or(key);
-        modules.iter().any(|module| inner.starts_with(&format!("{module}.lora_")))
+        inner.split_once(".lora_").is_some_and(|(module, _)| by_name.contains(module))
     };
     if !keys.iter().any(|key| known(key)) {
         return Err(Error::Adapter {

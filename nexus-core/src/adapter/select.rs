@@ -2,7 +2,12 @@
 
 use super::config::{AdapterConfig, Modules};
 use crate::{Error, Result};
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
+
+/// The most bytes of one compiled pattern, and of all patterns of a field together: a short pattern that repeats a class
+/// of characters compiles to many times its length.
+const MAX_PATTERN_BYTES: usize = 1 << 20;
+const MAX_PATTERNS_BYTES: usize = 64 << 20;
 
 /// A checked configuration with its patterns compiled.
 pub(super) struct Selection<'a> {
@@ -27,7 +32,9 @@ impl Matcher {
             }
             Modules::Names(names) => Self::Names(names.clone()),
             Modules::Pattern(pattern) if pattern == "all-linear" => Self::AllLinear,
-            Modules::Pattern(pattern) => Self::Pattern(regex(field, &format!("^(?:{pattern})$"))?),
+            Modules::Pattern(pattern) => {
+                Self::Pattern(regex(field, &format!("^(?:{pattern})$"), MAX_PATTERN_BYTES)?)
+            }
         })
     }
 
@@ -47,8 +54,10 @@ impl<'a> Selection<'a> {
         let target = config.target_modules.as_ref().ok_or_else(|| {
             Error::config("target_modules", "null", "a list, a pattern, or \"all-linear\"")
         })?;
+        let patterns = config.rank_pattern.len().max(config.alpha_pattern.len()).max(1);
+        let limit = MAX_PATTERN_BYTES.min(MAX_PATTERNS_BYTES / patterns);
         let suffix =
-            |field: &str, pattern: &str| regex(field, &format!(r"^(?:.*\.)?(?:{pattern})$"));
+            |field: &str, pattern: &str| regex(field, &format!(r"^(?:.*\.)?(?:{pattern})$"), limit);
         Ok(Self {
             config,
             target: Matcher::new("target_modules", target)?,
@@ -106,8 +115,8 @@ fn ends_with_name(module: &str, name: &str) -> bool {
     module == name || module.strip_suffix(name).is_some_and(|head| head.ends_with('.'))
 }
 
-fn regex(field: &str, pattern: &str) -> Result<Regex> {
-    Regex::new(pattern).map_err(|why| {
+fn regex(field: &str, pattern: &str, limit: usize) -> Result<Regex> {
+    RegexBuilder::new(pattern).size_limit(limit).build().map_err(|why| {
         Error::config(field, pattern, format!("a regular expression without look-around ({why})"))
     })
 }

@@ -3,7 +3,9 @@
 use serde_json::{Map, Value};
 
 use super::record::{take, take_list};
+use super::rows::MAX_ROW_VALUES;
 use super::{FromRow, Label};
+use crate::json::check_values;
 
 /// A text, or a pair of texts, with its label: `{"text", "label"}` or
 /// `{"text_a", "text_b", "label"}`. A list of labels may be written as JSON text.
@@ -55,6 +57,7 @@ impl FromRow for LabeledText {
         let mut label = row.remove("label").unwrap_or_default();
         // Files without lists hold them as JSON text.
         if let Value::String(text) = &label
+            && check_values(text.as_bytes(), MAX_ROW_VALUES).is_ok()
             && let Ok(list @ Value::Array(_)) = serde_json::from_str(text)
         {
             label = list;

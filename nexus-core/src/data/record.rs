@@ -3,7 +3,9 @@
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use super::rows::MAX_ROW_VALUES;
 use super::{FromRow, Message};
+use crate::json::check_values;
 
 /// One training example of a language model before tokenization. Its shape is known by its keys
 /// (or columns):
@@ -92,6 +94,7 @@ pub(super) fn take_list<T: DeserializeOwned>(
 ) -> Result<Vec<T>, String> {
     match object.get(key) {
         Some(Value::String(text)) => {
+            check_values(text.as_bytes(), MAX_ROW_VALUES).map_err(|e| format!("{key:?}: {e}"))?;
             serde_json::from_str(text).map_err(|e| format!("{key:?}: not a JSON list: {e}"))
         }
         _ => take(object, key),
@@ -107,6 +110,7 @@ fn chat(messages: Vec<Message>, object: &mut Map<String, Value>) -> Result<Recor
         // Some data sets store the list as a string, to keep one column type.
         Some(Value::String(s)) if s.trim().is_empty() => None,
         Some(Value::String(s)) => {
+            check_values(s.as_bytes(), MAX_ROW_VALUES).map_err(|e| format!("\"tools\": {e}"))?;
             Some(serde_json::from_str(&s).map_err(|e| format!("\"tools\": not JSON: {e}"))?)
         }
         Some(tools) => Some(tools),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 use tokenizers::AddedToken;
 
-use crate::{Error, Result};
+use crate::{Error, Result, json};
 
 pub(super) const MAX_CONFIG_BYTES: u64 = 16 << 20;
 
@@ -149,7 +149,7 @@ pub(super) fn token_text(value: Option<&Value>) -> Option<String> {
 /// An absent file is an empty object.
 pub(super) fn read_object(dir: &Path, name: &str) -> Result<Map<String, Value>> {
     match read(dir, name, MAX_CONFIG_BYTES)? {
-        Some((path, bytes)) => serde_json::from_slice(&bytes).map_err(|e| Error::format(path, e)),
+        Some((path, bytes)) => json::object(&bytes).map_err(|e| Error::format(path, e)),
         None => Ok(Map::new()),
     }
 }

@@ -4,17 +4,33 @@ use std::collections::BTreeMap;
 use std::panic::catch_unwind;
 use std::path::Path;
 
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::Tokenizer;
-use super::sentencepiece::{self, Style};
+use super::sentencepiece::{self, Style, check_stored};
 use super::tokenizer_folder::{Family, Folder, ROLES, read};
+use crate::json::{Unique, check_values};
 use crate::{Error, Result};
 
 const MAX_TOKENIZER_BYTES: u64 = 256 << 20;
 const MAX_VOCABULARY_BYTES: u64 = 32 << 20;
+/// Tokens of the vocabularies that are lists; the largest published one holds half a million.
+const MAX_TOKENS: usize = 1 << 20;
+/// Values of a tokenizer.json: the largest published one holds two million (a token is one value, a merge three), and
+/// parsing takes a few hundred bytes for each.
+const MAX_TOKENIZER_VALUES: usize = 1 << 22;
+/// Published T5 tokenizers have at most 300.
+const MAX_EXTRA_IDS: usize = 1 << 14;
 const ADVICE: &str =
     "convert it to tokenizer.json with transformers' AutoTokenizer.save_pretrained";
+
+/// What is looked at of a `tokenizer.json` before the tokenizers crate parses it.
+#[derive(Deserialize)]
+struct Stored {
+    #[serde(default)]
+    normalizer: Value,
+}
 
 /// Special tokens by role that the vocabulary's file itself names.
 type Defaults = Vec<(&'static str, String)>;
@@ -23,6 +39,10 @@ type Defaults = Vec<(&'static str, String)>;
 pub(super) fn vocabulary(folder: &mut Folder<'_>) -> Result<(Tokenizer, Defaults)> {
     let dir = folder.dir;
     if let Some((path, bytes)) = read(dir, "tokenizer.json", MAX_TOKENIZER_BYTES)? {
+        check_values(&bytes, MAX_TOKENIZER_VALUES).map_err(|e| Error::format(&path, e))?;
+        let stored: Stored = serde_json::from_slice(&bytes)
+            .map_err(|e| Error::format(&path, format!("not a tokenizer: {e}")))?;
+        check_stored(&stored.normalizer).map_err(|e| Error::format(&path, e))?;
         return Ok((build(&path, bytes)?, Vec::new()));
     }
     if let Some((path, bytes)) = read(dir, "tokenizer.model", MAX_VOCABULARY_BYTES)? {
@@ -36,7 +56,8 @@ pub(super) fn vocabulary(folder: &mut Folder<'_>) -> Result<(Tokenizer, Defaults
     if let Some((path, bytes)) = read(dir, "vocab.json", MAX_TOKENIZER_BYTES)?
         && let Some((merges_path, merges)) = read(dir, "merges.txt", MAX_TOKENIZER_BYTES)?
     {
-        let vocab: Map<String, Value> =
+        check_values(&bytes, MAX_TOKENS).map_err(|e| Error::format(&path, e))?;
+        let Unique(vocab): Unique<Map<String, Value>> =
             serde_json::from_slice(&bytes).map_err(|e| Error::format(&path, e))?;
         let merges = String::from_utf8(merges).map_err(|e| Error::format(&merges_path, e))?;
         return byte_level(folder, &path, vocab, &merges);
@@ -59,8 +80,9 @@ fn t5(folder: &Folder<'_>) -> Result<Style> {
         None | Some(Value::Null) => Some(100),
         Some(value) => value.as_u64().and_then(|v| usize::try_from(v).ok()),
     };
-    let extra_ids = extra_ids.ok_or_else(|| {
-        Error::format(folder.dir.join("tokenizer_config.json"), "extra_ids must be a whole number")
+    let extra_ids = extra_ids.filter(|&ids| ids <= MAX_EXTRA_IDS).ok_or_else(|| {
+        let why = format!("extra_ids must be a whole number up to {MAX_EXTRA_IDS}");
+        Error::format(folder.dir.join("tokenizer_config.json"), why)
     })?;
     Ok(Style::T5 { extra_ids })
 }
@@ -79,6 +101,11 @@ fn byte_level(
 ) -> Result<(Tokenizer, Defaults)> {
     let merges: Vec<&str> =
         merges.lines().filter(|l| !l.starts_with("#version") && !l.is_empty()).collect();
+    if merges.len() > MAX_TOKENS {
+        let why =
+            format!("merges.txt holds {} merges, at most {MAX_TOKENS} are read", merges.len());
+        return Err(Error::format(path, why));
+    }
     let prefix = folder.flag("add_prefix_space", false);
     let level = json!({"type": "ByteLevel", "add_prefix_space": prefix, "trim_offsets": true,
                        "use_regex": true});
@@ -113,6 +140,10 @@ fn word_piece(folder: &Folder<'_>, path: &Path, bytes: Vec<u8>) -> Result<Tokeni
     let text = String::from_utf8(bytes).map_err(|e| Error::format(path, e))?;
     let mut vocab = Map::new();
     for (id, token) in text.lines().enumerate() {
+        if id == MAX_TOKENS {
+            let why = format!("more than {MAX_TOKENS} tokens; is it a vocabulary?");
+            return Err(Error::format(path, why));
+        }
         if vocab.insert(token.to_owned(), json!(id)).is_some() {
             let why = format!("line {}: the token {token:?} occurs twice", id + 1);
             return Err(Error::format(path, why));

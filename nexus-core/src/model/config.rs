@@ -119,8 +119,9 @@ impl DecoderConfig {
             ("head_dim", self.head_dim),
             ("max_position_embeddings", self.max_positions),
         ])?;
-        if self.layers > 4096 {
-            return Err(Error::config("num_hidden_layers", self.layers, "at most 4096"));
+        if self.layers > MAX_LAYERS {
+            let allowed = format!("at most {MAX_LAYERS}");
+            return Err(Error::config("num_hidden_layers", self.layers, allowed));
         }
         if !self.heads.is_multiple_of(self.kv_heads) {
             return Err(Error::config(
@@ -154,6 +155,9 @@ impl DecoderConfig {
         self.kv_heads * self.head_dim
     }
 }
+
+/// The most blocks of a stack; the deepest published models have some hundred.
+pub(super) const MAX_LAYERS: usize = 4096;
 
 /// Checks that every size is from 1 to 2^28, so that no product of two of them comes near an overflow.
 pub(super) fn check_sizes(sizes: &[(&str, usize)]) -> Result<()> {

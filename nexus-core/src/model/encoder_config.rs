@@ -1,6 +1,6 @@
 //! What varies between encoder families.
 
-use super::config::{Activation, check_sizes};
+use super::config::{Activation, MAX_LAYERS, check_sizes};
 use crate::{Error, Result};
 
 /// The shape and the variation points of an [`Encoder`](super::Encoder).
@@ -69,8 +69,9 @@ impl EncoderConfig {
             ("num_attention_heads", self.heads),
             ("max_position_embeddings", self.max_positions),
         ])?;
-        if self.layers > 4096 {
-            return Err(Error::config("num_hidden_layers", self.layers, "at most 4096"));
+        if self.layers > MAX_LAYERS {
+            let allowed = format!("at most {MAX_LAYERS}");
+            return Err(Error::config("num_hidden_layers", self.layers, allowed));
         }
         if !self.hidden_size.is_multiple_of(self.heads) {
             let allowed = format!("a divisor of hidden_size = {}", self.hidden_size);

@@ -1,6 +1,6 @@
 //! What varies between encoder-decoder families.
 
-use super::config::{Activation, MlpKind, check_sizes};
+use super::config::{Activation, MAX_LAYERS, MlpKind, check_sizes};
 use crate::{Error, Result};
 
 /// The shape and the variation points of an [`EncoderDecoder`](super::EncoderDecoder).
@@ -69,8 +69,8 @@ impl EncoderDecoderConfig {
         for (field, layers) in
             [("num_layers", self.layers), ("num_decoder_layers", self.decoder_layers)]
         {
-            if layers > 4096 {
-                return Err(Error::config(field, layers, "at most 4096"));
+            if layers > MAX_LAYERS {
+                return Err(Error::config(field, layers, format!("at most {MAX_LAYERS}")));
             }
         }
         if self.buckets < 4 || self.buckets > 1 << 16 || !self.buckets.is_multiple_of(2) {

@@ -2,7 +2,7 @@
 
 use crate::{Error, Result};
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 /// A folder that appears under its final name only when [`commit`](Self::commit) succeeds.
@@ -74,22 +74,54 @@ impl Drop for AtomicFolder {
     }
 }
 
+/// A file that is written whole, under a hidden name beside its own, until [`publish`](Self::publish) renames it.
+///
+/// Dropped before that, it is removed.
+#[derive(Debug)]
+pub(super) struct PendingFile {
+    temporary: PathBuf,
+    target: PathBuf,
+}
+
+impl PendingFile {
+    /// Writes what is to become `target`, and syncs it to disk.
+    pub(super) fn write(
+        target: &Path,
+        content: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+    ) -> Result<Self> {
+        let name = target.file_name().map_or("out".into(), |n| n.to_string_lossy().into_owned());
+        let temporary = target.with_file_name(format!(".{name}.writing-{}", std::process::id()));
+        let file = File::create(&temporary).map_err(Error::io("write", target))?;
+        // From here on, dropping it removes the file.
+        let pending = Self { temporary, target: target.to_path_buf() };
+        let mut writer = BufWriter::with_capacity(1 << 20, file);
+        content(&mut writer)
+            .and_then(|()| writer.into_inner().map_err(io::IntoInnerError::into_error))
+            .and_then(|file| file.sync_all())
+            .map_err(Error::io("write", target))?;
+        Ok(pending)
+    }
+
+    /// Gives the file its name; a reader sees what was there before or all of this.
+    pub(super) fn publish(self) -> Result<()> {
+        fs::rename(&self.temporary, &self.target).map_err(Error::io("write", &self.target))?;
+        sync(&parent(&self.target))
+    }
+}
+
+impl Drop for PendingFile {
+    fn drop(&mut self) {
+        // After the rename there is nothing of this name; before, the error that brought us here matters more.
+        let _ = fs::remove_file(&self.temporary);
+    }
+}
+
 /// Writes `bytes` to `path` through a synced sibling and a rename, so that a reader sees the old file or the new one.
 ///
 /// # Errors
 /// [`Error::Io`].
 pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
-    let name = path.file_name().map_or("out".into(), |n| n.to_string_lossy().into_owned());
-    let temporary = path.with_file_name(format!(".{name}.writing-{}", std::process::id()));
-    let written = File::create(&temporary).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()
-    });
-    if let Err(source) = written.and_then(|()| fs::rename(&temporary, path)) {
-        let _ = fs::remove_file(&temporary);
-        return Err(Error::io("write", path)(source));
-    }
-    sync(&parent(path))
+    PendingFile::write(path, |file| file.write_all(bytes))?.publish()
 }
 
 /// Reads a file of at most `limit` bytes.

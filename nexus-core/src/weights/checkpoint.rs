@@ -2,6 +2,7 @@
 
 use super::atomic::read_bounded;
 use super::tensor_file::TensorFile;
+use crate::json::Unique;
 use crate::model::{Init, ParameterSource, RandomSource, Spec, split_path};
 use crate::{Error, Result};
 use burn::tensor::Device;
@@ -9,8 +10,8 @@ use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-const SINGLE: &str = "model.safetensors";
-const INDEX: &str = "model.safetensors.index.json";
+pub(super) const SINGLE: &str = "model.safetensors";
+pub(super) const INDEX: &str = "model.safetensors.index.json";
 
 /// Reads a model's parameters from its folder and accounts for every key.
 #[derive(Debug)]
@@ -48,7 +49,7 @@ impl FreshHead {
 
 #[derive(Deserialize)]
 struct Index {
-    weight_map: BTreeMap<String, String>,
+    weight_map: Unique<BTreeMap<String, String>>,
 }
 
 impl<'a> Checkpoint<'a> {
@@ -190,7 +191,8 @@ fn open_shards(folder: &Path) -> Result<(Vec<TensorFile>, BTreeMap<String, usize
     let path = folder.join(INDEX);
     let bytes = read_bounded(&path, 256 << 20)?;
     let index: Index = serde_json::from_slice(&bytes).map_err(|why| Error::format(&path, why))?;
-    let mut names: Vec<&String> = index.weight_map.values().collect();
+    let Unique(weight_map) = index.weight_map;
+    let mut names: Vec<&String> = weight_map.values().collect();
     names.sort();
     names.dedup();
     let mut files = Vec::with_capacity(names.len());
@@ -211,7 +213,7 @@ fn open_shards(folder: &Path) -> Result<(Vec<TensorFile>, BTreeMap<String, usize
     let mut keys = BTreeMap::new();
     for (i, file) in files.iter().enumerate() {
         for key in file.names() {
-            if index.weight_map.get(key) != Some(names[i]) {
+            if weight_map.get(key) != Some(names[i]) {
                 return Err(Error::Weights {
                     key: key.to_string(),
                     expected: format!("an entry for {} in {INDEX}", names[i]),
@@ -221,7 +223,7 @@ fn open_shards(folder: &Path) -> Result<(Vec<TensorFile>, BTreeMap<String, usize
             keys.insert(key.to_string(), i);
         }
     }
-    if let Some((key, shard)) = index.weight_map.iter().find(|(key, _)| !keys.contains_key(*key)) {
+    if let Some((key, shard)) = weight_map.iter().find(|(key, _)| !keys.contains_key(*key)) {
         return Err(Error::Weights {
             key: key.clone(),
             expected: format!("a tensor in {shard}, as {INDEX} says"),

@@ -5,7 +5,7 @@ use super::checkpoint::{Checkpoint, FreshHead};
 use crate::model::{
     Decoder, Encoder, EncoderDecoder, Head, Model, ModelConfig, RandomSource, Spec,
 };
-use crate::{Error, Result};
+use crate::{Error, Result, json};
 use burn::tensor::Device;
 use serde_json::{Map, Value};
 use std::path::Path;
@@ -102,12 +102,11 @@ fn config_path(folder: &Path) -> Result<std::path::PathBuf> {
     ))
 }
 
-/// Reads a `config.json`-like file: a JSON object of at most 16 MiB.
+/// Reads a `config.json`-like file: a JSON object of at most 16 MiB and 262,144 values, in which no key occurs twice.
 ///
 /// # Errors
 /// [`Error::Io`], or [`Error::Format`] when the file is not a JSON object.
 pub fn read_config(path: &Path) -> Result<Map<String, Value>> {
     let bytes = read_bounded(path, 16 << 20)?;
-    serde_json::from_slice(&bytes)
-        .map_err(|why| Error::format(path, format!("not a JSON object: {why}")))
+    json::object(&bytes).map_err(|why| Error::format(path, format!("not a JSON object: {why}")))
 }

@@ -5,11 +5,14 @@ mod checkpoint;
 mod load;
 mod parameters;
 mod save;
+mod shards;
 mod tensor_file;
+mod tensor_write;
 
 pub use atomic::{AtomicFolder, read_bounded, write_file};
 pub(crate) use checkpoint::transpose;
 pub use load::{LoadedModel, load, load_any, load_with_head, read_config, read_spec};
 pub use parameters::{NamedParameter, parameters};
-pub use save::{OwnedTensor, StoredDtype, save, write_tensors};
+pub use save::{SaveOptions, save};
 pub use tensor_file::TensorFile;
+pub use tensor_write::{OwnedTensor, StoredDtype, write_tensors};

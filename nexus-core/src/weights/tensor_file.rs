@@ -2,8 +2,11 @@
 
 use crate::{Error, Result};
 use half::{bf16, f16};
-use safetensors::tensor::{Dtype, Metadata, TensorInfo};
-use std::collections::BTreeMap;
+use safetensors::tensor::{Dtype, TensorInfo};
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -44,17 +47,16 @@ impl TensorFile {
         }
         let mut header = vec![0; header_length as usize];
         file.read_exact(&mut header).map_err(Error::io("read", path))?;
-        let metadata: Metadata = serde_json::from_slice(&header)
-            .map_err(|why| damaged(format!("the header is not valid: {why}")))?;
+        let invalid = |why: String| damaged(format!("the header is not valid: {why}"));
+        let Header(tensors) =
+            serde_json::from_slice(&header).map_err(|why| invalid(why.to_string()))?;
         let data_start = 8 + header_length;
-        let expected = data_start.saturating_add(metadata.data_len() as u64);
+        let expected = data_start.saturating_add(data_length(&tensors).map_err(invalid)?);
         if expected != length {
             return Err(damaged(format!(
                 "the header describes {expected} bytes, the file has {length}"
             )));
         }
-        let tensors =
-            metadata.tensors().into_iter().map(|(name, info)| (name, info.clone())).collect();
         Ok(Self { path: path.to_path_buf(), file, data_start, tensors })
     }
 
@@ -130,6 +132,67 @@ impl TensorFile {
             .map_err(Error::io("read", &self.path))?;
         Ok((bytes, info))
     }
+}
+
+/// The tensors of a header. Its parser in the safetensors crate takes some ten times the memory, and keeps the last of
+/// two tensors of one name.
+struct Header(BTreeMap<String, TensorInfo>);
+
+impl<'de> Deserialize<'de> for Header {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(HeaderVisitor).map(Header)
+    }
+}
+
+struct HeaderVisitor;
+
+impl<'de> Visitor<'de> for HeaderVisitor {
+    type Value = BTreeMap<String, TensorInfo>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with an entry per tensor")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+        let mut tensors = BTreeMap::new();
+        while let Some(name) = entries.next_key::<String>()? {
+            if name == "__metadata__" {
+                entries.next_value::<HashMap<String, String>>()?;
+                continue;
+            }
+            match tensors.entry(name) {
+                Entry::Vacant(place) => place.insert(entries.next_value()?),
+                Entry::Occupied(place) => {
+                    let why = format!("the tensor {:?} occurs twice", place.key());
+                    return Err(A::Error::custom(why));
+                }
+            };
+        }
+        Ok(tensors)
+    }
+}
+
+/// The length of the data, where the tensors follow each other without gap or overlap and each takes the bytes that its
+/// shape needs.
+fn data_length(tensors: &BTreeMap<String, TensorInfo>) -> Result<u64, String> {
+    let mut by_offset: Vec<_> = tensors.iter().collect();
+    by_offset.sort_by_key(|(_, info)| info.data_offsets);
+    let mut at = 0;
+    for (name, info) in by_offset {
+        let (start, end) = info.data_offsets;
+        if start != at || end < start {
+            return Err(format!("tensor {name:?} is at {start}..{end}, expected at {at}"));
+        }
+        let elements = info.shape.iter().try_fold(1usize, |n, &size| n.checked_mul(size));
+        let bits = elements.and_then(|n| n.checked_mul(info.dtype.bitsize()));
+        if bits != (end - start).checked_mul(8) {
+            let (dtype, shape) = (info.dtype, &info.shape);
+            let held = end - start;
+            return Err(format!("tensor {name:?} has {held} bytes for {dtype:?} of {shape:?}"));
+        }
+        at = end;
+    }
+    Ok(at as u64)
 }
 
 fn decode<const N: usize, T>(bytes: &[u8], value: impl Fn([u8; N]) -> T) -> Vec<T> {

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::{MAX_ROW_BYTES, Row};
+use super::{MAX_ROW_BYTES, MAX_ROW_VALUES, Row};
+use crate::json::{Unique, check_values};
 use crate::{Error, Result};
 
 /// The objects of a JSON file. An array is never held as a whole: the end of each element is found
@@ -61,7 +62,9 @@ impl JsonRows {
             _ => self.read_element()?,
         };
         let Some(line) = line else { return Ok(None) };
-        let values = serde_json::from_slice::<Map<String, Value>>(&self.text).map_err(|e| {
+        check_values(&self.text, MAX_ROW_VALUES).map_err(|why| self.fail(line, why))?;
+        let object = serde_json::from_slice::<Unique<Map<String, Value>>>(&self.text);
+        let Unique(values) = object.map_err(|e| {
             // The parser counts lines within this object.
             let (at, what) = (e.line().max(1), e.to_string());
             let what = what.split(" at line ").next().unwrap_or_default();

@@ -3,6 +3,8 @@
 mod csv;
 mod json;
 mod parquet;
+mod parquet_bounds;
+mod thrift;
 
 use std::path::Path;
 
@@ -14,6 +16,9 @@ use crate::{Error, Result};
 
 /// The most bytes that one record may take. More is refused before it is held in memory.
 const MAX_ROW_BYTES: usize = 16 << 20;
+
+/// The most JSON values of one record: a parsed value takes up to a hundred times its text.
+pub(in crate::data) const MAX_ROW_VALUES: usize = 1 << 20;
 
 /// One row of a data file.
 pub(in crate::data) struct Row {

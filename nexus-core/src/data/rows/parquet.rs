@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parquet::basic::{Compression, ConvertedType, Type as PhysicalType};
+use parquet::file::metadata::ParquetMetaData;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::reader::RowIter;
 use parquet::record::{Field, Row as ParquetRow};
 use parquet::schema::types::{Type, TypePtr};
 use serde_json::{Map, Number, Value};
 
+use super::parquet_bounds::{check_pages, check_schema};
 use super::{MAX_ROW_BYTES, Row};
 use crate::{Error, Result};
 
@@ -20,6 +22,8 @@ const ROWS_AHEAD: usize = 64;
 
 pub(in crate::data) struct ParquetRows {
     path: PathBuf,
+    file: File,
+    metadata: ParquetMetaData,
     schema: TypePtr,
     columns: Vec<String>,
     /// `None` while another is put in its place.
@@ -31,13 +35,17 @@ pub(in crate::data) struct ParquetRows {
 impl ParquetRows {
     pub(super) fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(Error::io("read", path))?;
-        let reader = guard(|| SerializedFileReader::new(file));
-        let reader = reader.map_err(|why| Error::format(path, format!("not Parquet: {why}")))?;
+        let not_parquet = |why| Error::format(path, format!("not Parquet: {why}"));
+        check_schema(&file).map_err(not_parquet)?;
+        let pages = file.try_clone().map_err(Error::io("read", path))?;
+        let reader = guard(|| SerializedFileReader::new(file)).map_err(not_parquet)?;
         check_codecs(path, &reader)?;
+        let metadata = reader.metadata().clone();
         let schema = reader.metadata().file_metadata().schema_descr().root_schema_ptr();
         let columns = schema.get_fields().iter().map(|f| f.name().to_owned()).collect();
         let rows = RowIter::from_file_into(Box::new(reader)).with_batch_size(ROWS_AHEAD);
-        Ok(Self { path: path.into(), schema, columns, rows: Some(rows), read: 0 })
+        let (path, rows) = (path.into(), Some(rows));
+        Ok(Self { path, file: pages, metadata, schema, columns, rows, read: 0 })
     }
 
     pub(super) fn columns(&self) -> &[String] {
@@ -61,6 +69,7 @@ impl ParquetRows {
             }
             fields.push(Arc::clone(field));
         }
+        check_pages(&self.file, &self.metadata, |name| columns.contains(&name)).map_err(fail)?;
         let projection = Type::group_type_builder(self.schema.name()).with_fields(fields);
         let rows = self.rows.take();
         let rows = guard(|| {

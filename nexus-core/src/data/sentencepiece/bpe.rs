@@ -9,6 +9,10 @@ use serde_json::{Map, Value, json};
 
 use super::{Kind, Model, SPACE, bos_processor, decoder};
 
+/// Published models make at most half a million merges; a file of repetitive pieces could make a hundred times as many as
+/// it has bytes.
+const MAX_MERGES: usize = 1 << 20;
+
 /// The `tokenizer.json` document of a BPE model.
 pub(super) fn document(model: &Model, ids: &HashMap<&str, usize>) -> Result<Value, String> {
     if !model.charsmap.is_empty() {
@@ -27,7 +31,7 @@ pub(super) fn document(model: &Model, ids: &HashMap<&str, usize>) -> Result<Valu
             "type": "BPE", "dropout": null, "unk_token": model.unknown().map(|(_, name)| name),
             "continuing_subword_prefix": null, "end_of_word_suffix": null, "fuse_unk": true,
             "byte_fallback": model.byte_fallback, "ignore_merges": false,
-            "vocab": vocab, "merges": merges(model, ids),
+            "vocab": vocab, "merges": merges(model, ids)?,
         },
     }))
 }
@@ -52,7 +56,10 @@ fn normalizer(model: &Model) -> Value {
 }
 
 /// Every split of a piece into two pieces is a merge; the better the piece's score, the earlier.
-fn merges<'m>(model: &'m Model, ids: &HashMap<&str, usize>) -> Vec<(&'m str, &'m str)> {
+fn merges<'m>(
+    model: &'m Model,
+    ids: &HashMap<&str, usize>,
+) -> Result<Vec<(&'m str, &'m str)>, String> {
     let joins = |text: &str| {
         ids.get(text).copied().filter(|&id| {
             matches!(model.pieces[id].kind, Kind::Normal | Kind::UserDefined | Kind::Unused)
@@ -67,6 +74,9 @@ fn merges<'m>(model: &'m Model, ids: &HashMap<&str, usize>) -> Vec<(&'m str, &'m
                 Some(((joins(left)?, joins(right)?), left, right))
             })
             .collect();
+        if all.len() + of_piece.len() > MAX_MERGES {
+            return Err(format!("its pieces make more than {MAX_MERGES} merges"));
+        }
         of_piece.sort_by_key(|(pair, _, _)| *pair);
         all.extend(of_piece.into_iter().map(|(_, left, right)| (piece.score, left, right)));
     }
@@ -76,5 +86,5 @@ fn merges<'m>(model: &'m Model, ids: &HashMap<&str, usize>) -> Vec<(&'m str, &'m
             .then_with(|| length(b.1).cmp(&length(a.1)))
             .then_with(|| length(b.2).cmp(&length(a.2)))
     });
-    all.into_iter().map(|(_, left, right)| (left, right)).collect()
+    Ok(all.into_iter().map(|(_, left, right)| (left, right)).collect())
 }

@@ -17,6 +17,40 @@ pub(super) fn normalizer(bytes: &[u8]) -> Result<Value, String> {
     Ok(json!(map))
 }
 
+/// Refuses a `tokenizer.json`'s normalizer with a map whose trie claims more bytes than the map has: its reader allocates
+/// 8 bytes for each 4 that are claimed.
+pub(in crate::data) fn check_stored(normalizer: &Value) -> Result<(), String> {
+    match normalizer {
+        Value::Object(fields) => {
+            if let Some(Value::String(map)) = fields.get("precompiled_charsmap")
+                && claimed_size(map).is_none_or(|size| size > map.len())
+            {
+                return Err("its compiled character map is damaged".into());
+            }
+            fields.values().try_for_each(check_stored)
+        }
+        Value::Array(list) => list.iter().try_for_each(check_stored),
+        _ => Ok(()),
+    }
+}
+
+/// The size of the trie by the first four bytes of a map in base64.
+fn claimed_size(map: &str) -> Option<usize> {
+    let mut bits = 0u64;
+    for &letter in map.as_bytes().get(..6)? {
+        let digit = match letter {
+            b'A'..=b'Z' => letter - b'A',
+            b'a'..=b'z' => letter - b'a' + 26,
+            b'0'..=b'9' => letter - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return None,
+        };
+        bits = bits << 6 | u64::from(digit);
+    }
+    usize::try_from(((bits >> 4) as u32).swap_bytes()).ok()
+}
+
 /// `Some` where no look-up can leave the trie or the replacements.
 fn check(bytes: &[u8]) -> Option<()> {
     let (size, rest) = bytes.split_first_chunk::<4>()?;
@@ -46,4 +80,17 @@ fn check(bytes: &[u8]) -> Option<()> {
         }
     }
     Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_size_of_a_stored_map_is_read() {
+        // The bytes 4, 3, 2, 1 in base64.
+        assert_eq!(claimed_size("BAMCAQ=="), Some(0x0102_0304));
+        assert_eq!(claimed_size("/////w=="), Some(u32::MAX as usize));
+        assert_eq!(claimed_size("AAAA"), None);
+    }
 }

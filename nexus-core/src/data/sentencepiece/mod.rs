@@ -7,6 +7,8 @@ mod bpe;
 mod charsmap;
 mod unigram;
 
+pub(super) use charsmap::check_stored;
+
 use std::collections::HashMap;
 use std::path::Path;
 

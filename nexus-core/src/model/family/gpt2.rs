@@ -41,7 +41,7 @@ pub(super) fn config(json: &ConfigReader) -> Result<DecoderConfig> {
     if heads == 0 || !hidden.is_multiple_of(heads) {
         return Err(json.wrong("n_head", &format!("a divisor of n_embd = {hidden}")));
     }
-    let layers = json.size("n_layer")?;
+    let layers = json.layers("n_layer")?;
     let activation = json.activation("activation_function", "gelu_new")?;
     Ok(DecoderConfig {
         vocab_size: json.size("vocab_size")?,

@@ -36,7 +36,7 @@ pub(super) const NAMES: Names = Names {
 pub(super) fn config(json: &ConfigReader, model_type: &str) -> Result<DecoderConfig> {
     let hidden = json.size("hidden_size")?;
     let heads = json.size("num_attention_heads")?;
-    let layers = json.size("num_hidden_layers")?;
+    let layers = json.layers("num_hidden_layers")?;
     let head_dim = match json.optional_size("head_dim")? {
         Some(dim) => dim,
         None if heads > 0 && hidden.is_multiple_of(heads) => hidden / heads,

@@ -1,6 +1,6 @@
 //! Typed access to the fields of a `config.json`.
 
-use super::super::config::Activation;
+use super::super::config::{Activation, MAX_LAYERS};
 use crate::{Error, Result};
 use serde_json::{Map, Value};
 use std::path::Path;
@@ -101,6 +101,18 @@ impl<'a> ConfigReader<'a> {
                     .ok_or_else(|| self.wrong(field, "a whole number from 0 to 2^32"))
             })
             .transpose()
+    }
+
+    /// A number of layers, bounded before anything is allocated per layer.
+    ///
+    /// # Errors
+    /// [`Error::Format`] when the field is missing or above 4096.
+    pub fn layers(&self, field: &str) -> Result<usize> {
+        let layers = self.size(field)?;
+        match layers > MAX_LAYERS {
+            true => Err(self.wrong(field, &format!("at most {MAX_LAYERS} layers"))),
+            false => Ok(layers),
+        }
     }
 
     /// A number, or `default` when the field is absent.

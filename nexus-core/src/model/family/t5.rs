@@ -106,7 +106,7 @@ pub(super) const PLAIN: Names = Names {
 };
 
 pub(super) fn config(json: &ConfigReader) -> Result<EncoderDecoderConfig> {
-    let layers = json.size("num_layers")?;
+    let layers = json.layers("num_layers")?;
     // "relu", "gated-gelu", "gated-silu": the original names its tanh approximation plain gelu.
     let kind = json.optional_text("feed_forward_proj")?.unwrap_or("relu");
     let (mlp, activation) = match kind.split_once('-') {
