@@ -4,7 +4,7 @@ use clap::{Parser, ValueEnum};
 use nexus_core::adapter::{load_adapter, merge_and_unload};
 use nexus_core::data::Tokenizer;
 use nexus_core::model::{Decoder, Encoder, EncoderDecoder, Model, ModelConfig};
-use nexus_core::weights::{StoredDtype, load, read_spec, save};
+use nexus_core::weights::{SaveOptions, StoredDtype, load, read_spec, save};
 use nexus_examples::{DeviceArgs, Failure, model_folder, run};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -28,6 +28,9 @@ struct Args {
     /// Number format of the weights
     #[arg(long, value_enum, default_value_t = DtypeArg::F32)]
     dtype: DtypeArg,
+    /// The most megabytes (10^6 bytes) of tensors in one file; a larger model is written in several, with an index
+    #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u64).range(1..))]
+    max_shard_size: Option<u64>,
     /// Folder to write; must not exist
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -68,7 +71,11 @@ fn export<M: Model>(args: &Args) -> Result<(), Failure> {
     };
     let tokenizer = Tokenizer::load(&folder);
     std::fs::create_dir_all(&args.out)?;
-    save(&model, &args.out, dtype)?;
+    let mut options = SaveOptions::from(dtype);
+    if let Some(megabytes) = args.max_shard_size {
+        options.max_shard_bytes = megabytes.saturating_mul(1_000_000);
+    }
+    save(&model, &args.out, options)?;
     match tokenizer {
         Ok(tokenizer) => tokenizer.save(&args.out)?,
         Err(why) => eprintln!("note: no tokenizer was written: {why}"),
