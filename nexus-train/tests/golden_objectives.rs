@@ -158,7 +158,7 @@ fn answer_logits(model: &EncoderDecoder, examples: &[Example]) -> Vec<Option<f32
     let pass = Pass::inference();
     let sources: Vec<Example> =
         examples.iter().map(|e| Example::new(e.ids.clone(), Vec::new())).collect();
-    let memory = model.encode(&tokens(model, &sources), &pass);
+    let memory = model.encode(&tokens(model, &sources), &pass).unwrap();
     let columns = examples[0].labels.len();
     let mut answers = Vec::new();
     for example in examples {

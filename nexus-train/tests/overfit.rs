@@ -75,7 +75,7 @@ fn t5_learns_fifty_pairs_by_heart() {
 fn answer(model: &EncoderDecoder, example: &Example) -> Vec<i32> {
     let pass = Pass::inference();
     let source = collate(&[Example::new(example.ids.clone(), Vec::new())], 0);
-    let memory = model.encode(&TokenBatch::new(&source, &device()), &pass);
+    let memory = model.encode(&TokenBatch::new(&source, &device()), &pass).unwrap();
     let mut cache = model.cache();
     let mut ids = Vec::new();
     let mut last = model.config().start_token as i32;

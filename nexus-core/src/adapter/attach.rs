@@ -1,18 +1,21 @@
 //! Attaching adapters to a model, merging them, taking them off.
 
 use super::config::AdapterConfig;
+use super::detached::{Adapter, Site, each_site};
+use super::names::VOCABULARY;
 use super::select::Selection;
-use crate::model::{AdapterState, Head, LowRank, LowRankSettings, Model, ModelConfig, split_path};
+use super::train::train_all;
+use crate::model::{Adaptable, AdapterState, Head, LowRank, Model, ModelConfig, normal, unit};
 use crate::{Error, Result};
-use burn::module::{ModuleMapper, Param};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 /// Freezes the model and attaches fresh adapters: A uniform in `±1/sqrt(inputs)` (PEFT's Kaiming uniform with
-/// a = sqrt 5), B zero, so that the model's outputs do not change. `modules_to_save` stay trainable.
+/// a = sqrt 5), B zero; of an embedding A zero, B standard normal; DoRA's magnitudes the norms of the weight. So the
+/// model's outputs do not change. `modules_to_save` stay trainable.
 ///
 /// What the file of the adapter says of its purpose follows the model's head. A classification head is trained whole
 /// beside the adapters, as PEFT does.
@@ -41,87 +44,84 @@ pub fn attach<M: Model>(model: M, config: &AdapterConfig, seed: u64) -> Result<M
             }
         }
     }
-    attach_with(model, &config, |salt, rank, [inputs, outputs], device| {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        rng.set_stream(salt);
-        let bound = (inputs as f64).powf(-0.5);
-        let a = (0..inputs * rank)
-            .map(|_| (bound * (2.0 * crate::model::unit(&mut rng) - 1.0)) as f32)
-            .collect();
-        Ok(Factors { a, b: vec![0.0; rank * outputs], device: device.clone() })
+    config.fan_in_fan_out = spec.conv1d();
+    if spec.resized {
+        config.stored_vocabulary = VOCABULARY.map(Into::into).into();
+    }
+    let selection = Selection::new(&config)?;
+    let mut model = model;
+    let (mut parts, mut modules) = (BTreeMap::new(), BTreeSet::new());
+    each_site(&mut model, |site| {
+        if selection.targets(&site.module, site.table) && !selection.saves(&site.module) {
+            let part = fresh(&site, &selection, &config, seed)?;
+            parts.insert(site.path, part);
+            modules.insert(site.module);
+        }
+        Ok(())
+    })?;
+    if parts.is_empty() {
+        return Err(selects_nothing(&mut model, &config));
+    }
+    Adapter { config: Arc::new(config), parts, whole: BTreeMap::new(), modules }.on(model)
+}
+
+/// An adapter for `site` that changes nothing yet.
+fn fresh(
+    site: &Site<'_>,
+    selection: &Selection<'_>,
+    config: &AdapterConfig,
+    seed: u64,
+) -> Result<LowRank> {
+    let settings = selection.settings(&site.module, config.lora_dropout, site.salt);
+    let rank = settings.rank;
+    let [inputs, outputs] = site.target.dims();
+    if rank > inputs.min(outputs) {
+        return Err(Error::config(
+            format!("r of {}", site.module),
+            rank,
+            format!("at most {}, the projection's smaller side", inputs.min(outputs)),
+        ));
+    }
+    let weight = site.target.weight().without_autodiff();
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(site.salt);
+    let matrix = |values: Vec<f32>, shape: [usize; 2]| {
+        Tensor::<2>::from_data(TensorData::new(values, shape), &weight.device())
+    };
+    let zeros = |shape: [usize; 2]| matrix(vec![0.0; shape[0] * shape[1]], shape);
+    if site.table {
+        if config.use_dora {
+            return Err(no_dora(&site.module));
+        }
+        let b = matrix(normal(&mut rng, rank * outputs, 1.0), [rank, outputs]);
+        return Ok(LowRank::new(zeros([inputs, rank]), b, settings));
+    }
+    let bound = (inputs as f64).powf(-0.5);
+    let uniform = |_| (bound * (2.0 * unit(&mut rng) - 1.0)) as f32;
+    let a = matrix((0..inputs * rank).map(uniform).collect(), [inputs, rank]);
+    let part = LowRank::new(a, zeros([rank, outputs]), settings);
+    Ok(match config.use_dora {
+        true => {
+            let squares = weight.clone() * weight;
+            part.with_magnitude(squares.sum_dim(0).sqrt().squeeze_dim::<1>(0))
+        }
+        false => part,
     })
 }
 
-/// The values of one adapter: `a: [inputs, r]`, `b: [r, outputs]`, row major.
-pub(super) struct Factors {
-    pub(super) a: Vec<f32>,
-    pub(super) b: Vec<f32>,
-    pub(super) device: Device,
+/// The error for DoRA on an embedding.
+pub(super) fn no_dora(module: &str) -> Error {
+    Error::config(format!("use_dora of {module}"), true, "false; embeddings have LoRA only")
 }
 
-/// As [`attach`], with the factors of `(salt, rank, [inputs, outputs], device)` from a function. The
-/// salt is the number of the projection, counted over all projections of the model.
-pub(super) fn attach_with<M: Model>(
-    model: M,
-    config: &AdapterConfig,
-    mut factors: impl FnMut(u64, usize, [usize; 2], &Device) -> Result<Factors>,
-) -> Result<M> {
-    if model.adapter().is_some() {
-        return Err(Error::Adapter {
-            why: "the model has one already; merge it or take it off first".into(),
-        });
+fn selects_nothing<M: Model>(model: &mut M, config: &AdapterConfig) -> Error {
+    Error::Adapter {
+        why: format!(
+            "target_modules {} selects no module of this model; its modules end in {}",
+            serde_json::to_string(&config.target_modules).unwrap_or_default(),
+            module_endings(model).join(", ")
+        ),
     }
-    let selection = Selection::new(config)?;
-    let mut model = model.no_grad();
-    let spec = Arc::clone(model.spec());
-    let mut attached = 0;
-    for (salt, (path, projection)) in model.projections_mut().into_iter().enumerate() {
-        let module = spec.module_name(&path);
-        if !selection.targets(&module) || selection.saves(&module) {
-            continue;
-        }
-        let (rank, alpha, scale) = selection.scale(&module);
-        let [inputs, outputs] = projection.dims();
-        if rank > inputs.min(outputs) {
-            return Err(Error::config(
-                format!("r of {module}"),
-                rank,
-                format!("at most {}, the projection's smaller side", inputs.min(outputs)),
-            ));
-        }
-        let salt = salt as u64;
-        let Factors { a, b, device } =
-            factors(salt, rank, [inputs, outputs], &projection.weight().device())?;
-        let matrix = |values, shape: [usize; 2]| {
-            Param::from_tensor(Tensor::from_data(TensorData::new(values, shape), &device))
-        };
-        let settings = LowRankSettings { rank, alpha, scale, dropout: config.lora_dropout, salt };
-        projection.attach(LowRank::new(
-            matrix(a, [inputs, rank]),
-            matrix(b, [rank, outputs]),
-            settings,
-        ));
-        attached += 1;
-    }
-    if attached == 0 {
-        return Err(Error::Adapter {
-            why: format!(
-                "target_modules {} selects no module of this model; its modules end in {}",
-                serde_json::to_string(&config.target_modules).unwrap_or_default(),
-                module_endings(&mut model).join(", ")
-            ),
-        });
-    }
-    let mut model = train_matching(model, |module| selection.saves(module));
-    let mut config = config.clone();
-    config.fan_in_fan_out = spec.conv1d();
-    model.set_adapter(Some(Arc::new(config)));
-    Ok(model)
-}
-
-/// Makes every parameter trainable, for full fine-tuning.
-pub fn train_all<M: Model>(model: M) -> M {
-    model.set_require_grad(true)
 }
 
 /// Brings every adapter of the model into `state`: merged into the base, beside it, or without effect.
@@ -129,6 +129,7 @@ pub fn set_adapter_state<M: Model>(mut model: M, state: AdapterState) -> M {
     for (_, projection) in model.projections_mut() {
         projection.set_adapter_state(state);
     }
+    model.embedding_mut().set_adapter_state(state);
     model
 }
 
@@ -138,6 +139,7 @@ pub fn unload<M: Model>(model: M) -> M {
     for (_, projection) in model.projections_mut() {
         projection.detach();
     }
+    model.embedding_mut().detach();
     model.set_adapter(None);
     model
 }
@@ -155,70 +157,4 @@ fn module_endings<M: Model>(model: &mut M) -> Vec<String> {
         .filter_map(|module| module.rsplit('.').next().map(str::to_string))
         .filter(|ending| seen.insert(ending.clone()))
         .collect()
-}
-
-/// Makes the head trainable and freezes the rest: what stands on top of the last block and its norm, the pooler
-/// included.
-///
-/// # Errors
-/// [`Error::Config`] when the model has no head with parameters of its own.
-pub fn train_head<M: Model>(model: M) -> Result<M> {
-    let head = |path: &str| {
-        let part = path.split('.').next();
-        matches!(part, Some("head" | "classes" | "pooler" | "masked"))
-    };
-    let model = model.no_grad().map(&mut Trainable { path: Vec::new(), wanted: head });
-    let any = crate::weights::parameters(&model).iter().any(|parameter| head(&parameter.path));
-    match any {
-        true => Ok(model),
-        false => {
-            Err(Error::config("method", "head", "full or lora: the model has no head of its own"))
-        }
-    }
-}
-
-/// Makes the same parameters of `model` trainable that are so in `like`, a model of the same shape.
-pub fn train_alike<M: Model>(model: M, like: &M) -> M {
-    // Only on a device with gradients does a parameter say whether it is trained.
-    let like = like.clone().train();
-    let trained: HashSet<String> = crate::weights::parameters(&like)
-        .into_iter()
-        .filter(|parameter| parameter.trainable)
-        .map(|parameter| parameter.path)
-        .collect();
-    let wanted = |path: &str| trained.contains(path);
-    model.no_grad().map(&mut Trainable { path: Vec::new(), wanted })
-}
-
-/// Makes the parameters of every module trainable whose Hugging Face path `wanted` accepts.
-fn train_matching<M: Model>(model: M, wanted: impl Fn(&str) -> bool) -> M {
-    let spec = Arc::clone(model.spec());
-    let wanted = |path: &str| {
-        let (module, _) = split_path(path);
-        !module.ends_with(".adapter") && wanted(&spec.module_name(module))
-    };
-    model.map(&mut Trainable { path: Vec::new(), wanted })
-}
-
-/// Makes parameters trainable by their path.
-struct Trainable<F: Fn(&str) -> bool> {
-    path: Vec<String>,
-    wanted: F,
-}
-
-impl<F: Fn(&str) -> bool> ModuleMapper for Trainable<F> {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.push(name.to_string());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.pop();
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        match (self.wanted)(&self.path.join(".")) {
-            true => param.set_require_grad(true),
-            false => param,
-        }
-    }
 }

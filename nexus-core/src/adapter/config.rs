@@ -2,7 +2,7 @@
 
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize, Serializer};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The fields of PEFT's LoRA configuration that Nexus implements.
 ///
@@ -47,7 +47,7 @@ pub struct AdapterConfig {
     pub fan_in_fan_out: bool,
     /// Which biases train; only `none`.
     pub bias: String,
-    /// Weight-decomposed LoRA; not available.
+    /// Whether each output has a magnitude of its own (DoRA, arXiv:2402.09353); not for embeddings.
     pub use_dora: bool,
     /// A bias on B; not available.
     pub lora_bias: bool,
@@ -58,6 +58,10 @@ pub struct AdapterConfig {
     /// Fields of PEFT that Nexus does not use, kept so that a file survives a round trip.
     #[serde(flatten)]
     pub other: BTreeMap<String, serde_json::Value>,
+    /// Which parameters of the vocabulary (`embedding.weight`, `head.weight`, `masked.bias`) are stored in full beside the
+    /// adapter, because the base has another vocabulary. Not part of this file: the file of weights says it.
+    #[serde(skip)]
+    pub stored_vocabulary: BTreeSet<String>,
 }
 
 /// A list of names, a regular expression, or `all-linear`.
@@ -132,6 +136,7 @@ impl Default for AdapterConfig {
             inference_mode: true,
             init_lora_weights: true.into(),
             other: other.into_iter().map(|(k, v)| (k.to_string(), v)).collect(),
+            stored_vocabulary: BTreeSet::new(),
         }
     }
 }
@@ -163,10 +168,8 @@ impl AdapterConfig {
         if self.bias != "none" {
             return Err(Error::config("bias", &self.bias, "none"));
         }
-        for (field, set) in [("use_dora", self.use_dora), ("lora_bias", self.lora_bias)] {
-            if set {
-                return Err(Error::config(field, true, "false; this variant is not available"));
-            }
+        if self.lora_bias {
+            return Err(Error::config("lora_bias", true, "false; this variant is not available"));
         }
         let unavailable = [
             "layer_replication",

@@ -1,6 +1,7 @@
 //! Which modules an adapter configuration means, by PEFT's rules.
 
 use super::config::{AdapterConfig, Modules};
+use crate::model::LowRankSettings;
 use crate::{Error, Result};
 use regex::{Regex, RegexBuilder};
 
@@ -79,8 +80,11 @@ impl<'a> Selection<'a> {
         })
     }
 
-    /// Whether the module gets an adapter. `module` is a Hugging Face path.
-    pub(super) fn targets(&self, module: &str) -> bool {
+    /// Whether the module gets an adapter. `module` is a Hugging Face path; a `table` is not linear.
+    pub(super) fn targets(&self, module: &str, table: bool) -> bool {
+        if table && matches!(self.target, Matcher::AllLinear) {
+            return false;
+        }
         let block = || module.split('.').find_map(|part| part.parse::<usize>().ok());
         let excluded = self.exclude.as_ref().is_some_and(|exclude| exclude.matches(module));
         let layer = self
@@ -99,15 +103,20 @@ impl<'a> Selection<'a> {
         names.into_iter().any(|name| ends().any(|outer| outer.ends_with(name.as_str())))
     }
 
-    /// Rank, alpha and scale of the module's adapter.
-    pub(super) fn scale(&self, module: &str) -> (usize, f64, f64) {
+    /// Whether the parameter at one of our paths is one of the vocabulary's that are stored in full.
+    pub(super) fn stores(&self, path: &str) -> bool {
+        self.config.stored_vocabulary.contains(path)
+    }
+
+    /// Rank, alpha, scale and dropout of the module's adapter.
+    pub(super) fn settings(&self, module: &str, dropout: f64, salt: u64) -> LowRankSettings {
         let find = |name: &str, regex: &Regex| regex.is_match(name);
         let rank = self.ranks.iter().find(|(regex, _)| find(module, regex));
         let rank = rank.map_or(self.config.r, |(_, rank)| *rank);
         let alpha = self.alphas.iter().find(|(regex, _)| find(module, regex));
         let alpha = alpha.map_or(self.config.lora_alpha, |(_, alpha)| *alpha);
         let divisor = if self.config.use_rslora { (rank as f64).sqrt() } else { rank as f64 };
-        (rank, alpha, alpha / divisor)
+        LowRankSettings { rank, alpha, scale: alpha / divisor, dropout, salt }
     }
 }
 
@@ -133,27 +142,28 @@ mod tests {
     fn names_match_whole_endings_only() {
         let config = config(Modules::Names(vec!["q_proj".into(), "mlp.up_proj".into()]));
         let selection = Selection::new(&config).unwrap();
-        assert!(selection.targets("model.layers.0.self_attn.q_proj"));
-        assert!(selection.targets("model.layers.1.mlp.up_proj"));
-        assert!(!selection.targets("model.layers.0.self_attn.eq_proj"));
-        assert!(!selection.targets("model.layers.0.self_attn.k_proj"));
+        assert!(selection.targets("model.layers.0.self_attn.q_proj", false));
+        assert!(selection.targets("model.layers.1.mlp.up_proj", false));
+        assert!(!selection.targets("model.layers.0.self_attn.eq_proj", false));
+        assert!(!selection.targets("model.layers.0.self_attn.k_proj", false));
     }
 
     #[test]
     fn a_pattern_matches_the_whole_path() {
         let config = config(Modules::Pattern(r".*\.0\.self_attn\.[qv]_proj".into()));
         let selection = Selection::new(&config).unwrap();
-        assert!(selection.targets("model.layers.0.self_attn.v_proj"));
-        assert!(!selection.targets("model.layers.1.self_attn.v_proj"));
-        assert!(!selection.targets("model.layers.0.self_attn.v_proj.more"));
+        assert!(selection.targets("model.layers.0.self_attn.v_proj", false));
+        assert!(!selection.targets("model.layers.1.self_attn.v_proj", false));
+        assert!(!selection.targets("model.layers.0.self_attn.v_proj.more", false));
     }
 
     #[test]
     fn all_linear_leaves_the_head_out() {
         let config = AdapterConfig::default();
         let selection = Selection::new(&config).unwrap();
-        assert!(selection.targets("model.layers.0.mlp.down_proj"));
-        assert!(!selection.targets("lm_head"));
+        assert!(selection.targets("model.layers.0.mlp.down_proj", false));
+        assert!(!selection.targets("lm_head", false));
+        assert!(!selection.targets("model.embed_tokens", true));
     }
 
     #[test]
@@ -162,9 +172,13 @@ mod tests {
         config.rank_pattern.insert("q_proj".into(), 4);
         config.alpha_pattern.insert(r"layers\.1\.self_attn\.q_proj".into(), 32.0);
         let selection = Selection::new(&config).unwrap();
-        assert_eq!(selection.scale("model.layers.1.self_attn.q_proj"), (4, 32.0, 16.0));
-        assert_eq!(selection.scale("model.layers.0.self_attn.q_proj"), (4, 8.0, 4.0));
-        assert_eq!(selection.scale("model.layers.0.mlp.up_proj").0, 8);
+        let scale = |module: &str| {
+            let settings = selection.settings(module, 0.0, 0);
+            (settings.rank, settings.alpha, settings.scale)
+        };
+        assert_eq!(scale("model.layers.1.self_attn.q_proj"), (4, 32.0, 16.0));
+        assert_eq!(scale("model.layers.0.self_attn.q_proj"), (4, 8.0, 4.0));
+        assert_eq!(scale("model.layers.0.mlp.up_proj").0, 8);
     }
 
     #[test]

@@ -30,6 +30,42 @@ pub fn generate_batch(
     config: &GenerationConfig,
     device: &Device,
 ) -> Result<Vec<Vec<Generation>>> {
+    continue_prompts(model, prompts, None, config, device)
+}
+
+/// [`generate_batch`] with a model of [`mix`](crate::adapter::mix): prompt `i` is continued with adapter `adapters[i]`, or
+/// with the base alone.
+///
+/// # Errors
+/// As [`generate_batch`]; [`Error::Config`] for another number of adapters than prompts.
+pub fn generate_batch_with_adapters(
+    model: &Decoder,
+    prompts: &[Vec<u32>],
+    adapters: &[Option<usize>],
+    config: &GenerationConfig,
+    device: &Device,
+) -> Result<Vec<Vec<Generation>>> {
+    check_adapters(adapters, prompts.len())?;
+    continue_prompts(model, prompts, Some(adapters), config, device)
+}
+
+fn check_adapters(adapters: &[Option<usize>], prompts: usize) -> Result<()> {
+    match adapters.len() == prompts {
+        true => Ok(()),
+        false => {
+            let allowed = format!("one for each of {prompts} prompts");
+            Err(Error::config("adapters of a batch", adapters.len(), allowed))
+        }
+    }
+}
+
+fn continue_prompts(
+    model: &Decoder,
+    prompts: &[Vec<u32>],
+    adapters: Option<&[Option<usize>]>,
+    config: &GenerationConfig,
+    device: &Device,
+) -> Result<Vec<Vec<Generation>>> {
     let vocabulary = model.config().vocab_size;
     config.check(vocabulary)?;
     let prompts: Vec<&[u32]> = prompts.iter().map(Vec::as_slice).collect();
@@ -37,7 +73,7 @@ pub fn generate_batch(
     check_lengths(model, &prompts, config.max_new_tokens)?;
     let limits: Vec<usize> =
         prompts.iter().map(|prompt| limit(model, prompt, config.max_new_tokens)).collect();
-    run(&mut DecoderSteps::new(model, &prompts, device), &prompts, &limits, config)
+    run(&mut DecoderSteps::new(model, &prompts, adapters, device), &prompts, &limits, config)
 }
 
 /// Answers several sources together. Of each source come `num_return_sequences` answers, best first; without beam
@@ -54,6 +90,32 @@ pub fn generate_seq2seq(
     config: &GenerationConfig,
     device: &Device,
 ) -> Result<Vec<Vec<Generation>>> {
+    answer_sources(model, sources, None, config, device)
+}
+
+/// [`generate_seq2seq`] with a model of [`mix`](crate::adapter::mix): source `i` is answered with adapter `adapters[i]`,
+/// or with the base alone.
+///
+/// # Errors
+/// As [`generate_seq2seq`]; [`Error::Config`] for another number of adapters than sources.
+pub fn generate_seq2seq_with_adapters(
+    model: &EncoderDecoder,
+    sources: &[Vec<u32>],
+    adapters: &[Option<usize>],
+    config: &GenerationConfig,
+    device: &Device,
+) -> Result<Vec<Vec<Generation>>> {
+    check_adapters(adapters, sources.len())?;
+    answer_sources(model, sources, Some(adapters), config, device)
+}
+
+fn answer_sources(
+    model: &EncoderDecoder,
+    sources: &[Vec<u32>],
+    adapters: Option<&[Option<usize>]>,
+    config: &GenerationConfig,
+    device: &Device,
+) -> Result<Vec<Vec<Generation>>> {
     let vocabulary = model.config().vocab_size;
     config.check(vocabulary)?;
     let sources: Vec<&[u32]> = sources.iter().map(Vec::as_slice).collect();
@@ -64,7 +126,8 @@ pub fn generate_seq2seq(
     let start = [model.config().start_token];
     let prompts = vec![start.as_slice(); sources.len()];
     let limits = vec![config.max_new_tokens; sources.len()];
-    run(&mut Seq2SeqSteps::new(model, &sources, device), &prompts, &limits, config)
+    let mut steps = Seq2SeqSteps::new(model, &sources, adapters, device)?;
+    run(&mut steps, &prompts, &limits, config)
 }
 
 /// Continues `prompts`, which `steps` has.

@@ -11,7 +11,9 @@ mod step;
 mod text;
 mod texts;
 
-pub use batch::{generate_batch, generate_seq2seq};
+pub use batch::{
+    generate_batch, generate_batch_with_adapters, generate_seq2seq, generate_seq2seq_with_adapters,
+};
 pub use beam::{BeamConfig, EarlyStopping};
 pub use config::{GenerationConfig, Search};
 pub use run::{Finish, Generation, generate};

@@ -54,7 +54,7 @@ pub fn generate(
     let config =
         GenerationConfig { max_new_tokens, eos: eos.to_vec(), ..GenerationConfig::default() };
     let prompts = [prompt];
-    let mut steps = DecoderSteps::new(model, &prompts, device);
+    let mut steps = DecoderSteps::new(model, &prompts, None, device);
     let row = Row { index: 0, seen: prompt.to_vec(), prompt: prompt.len(), limit, sampler };
     let mut all = sample_rows(&mut steps, vec![row], &config, |_, id| on_token(id))?;
     all.pop().ok_or_else(|| Error::Refused("nothing was generated".into()))

@@ -28,10 +28,19 @@ pub(super) struct DecoderSteps<'a> {
 }
 
 impl<'a> DecoderSteps<'a> {
-    pub(super) fn new(model: &'a Decoder, prompts: &'a [&'a [u32]], device: &'a Device) -> Self {
+    /// `adapters`: the adapter of each prompt, for a mixed model.
+    pub(super) fn new(
+        model: &'a Decoder,
+        prompts: &'a [&'a [u32]],
+        adapters: Option<&[Option<usize>]>,
+        device: &'a Device,
+    ) -> Self {
         let columns = columns(prompts);
         let padding = prompts.iter().map(|prompt| columns - prompt.len()).collect();
-        let cache = model.cache_with_padding(padding);
+        let mut cache = model.cache_with_padding(padding);
+        if let Some(adapters) = adapters {
+            cache = cache.with_adapters(adapters);
+        }
         Self { model, prompts, cache, rows: prompts.len(), device }
     }
 
@@ -75,12 +84,22 @@ pub(super) struct Seq2SeqSteps<'a> {
 }
 
 impl<'a> Seq2SeqSteps<'a> {
-    pub(super) fn new(model: &'a EncoderDecoder, sources: &[&[u32]], device: &'a Device) -> Self {
+    /// `adapters`: the adapter of each source, for a mixed model.
+    pub(super) fn new(
+        model: &'a EncoderDecoder,
+        sources: &[&[u32]],
+        adapters: Option<&[Option<usize>]>,
+        device: &'a Device,
+    ) -> Result<Self> {
         let example = |ids: &&[u32]| Example::new(ids.to_vec(), Vec::new());
         let batch = collate(&sources.iter().map(example).collect::<Vec<_>>(), 0);
-        let memory = model.encode(&TokenBatch::new(&batch, device), &Pass::inference());
+        let pass = match adapters {
+            Some(adapters) => Pass::inference().with_adapters(adapters),
+            None => Pass::inference(),
+        };
+        let memory = model.encode(&TokenBatch::new(&batch, device), &pass)?;
         let sources = (0..sources.len()).collect();
-        Self { model, memory, cache: model.cache(), sources, device }
+        Ok(Self { model, memory, cache: model.cache(), sources, device })
     }
 
     fn run(&mut self, tokens: &[u32]) -> Vec<f32> {

@@ -1,5 +1,6 @@
 //! Keys and values of the positions that a model has already seen.
 
+use super::pass::Pass;
 use burn::tensor::{Int, Tensor, TensorData};
 use std::sync::Arc;
 
@@ -11,6 +12,8 @@ pub struct Cache {
     pub(crate) length: usize,
     /// Number of padding tokens in front of each row; `None` when there are none.
     pub(crate) padding: Option<Vec<usize>>,
+    /// Which adapter each row uses.
+    pub(crate) pass: Pass,
 }
 
 /// Keys and values of one layer, `[B, S, K*head_dim]`; with a window, only what the window can still reach.
@@ -36,7 +39,18 @@ impl Cache {
     /// An empty cache for layers with these windows and rows with this padding.
     pub(crate) fn new(windows: &[Option<usize>], padding: Option<Vec<usize>>) -> Self {
         let layer = |&window| LayerCache { window, ..LayerCache::default() };
-        Self { layers: windows.iter().map(layer).collect(), length: 0, padding }
+        Self {
+            layers: windows.iter().map(layer).collect(),
+            length: 0,
+            padding,
+            pass: Pass::inference(),
+        }
+    }
+
+    /// Uses these adapters of a mixed model, one for each row; see [`mix`](crate::adapter::mix).
+    pub fn with_adapters(mut self, rows: &[Option<usize>]) -> Self {
+        self.pass = Pass::inference().with_adapters(rows);
+        self
     }
 
     /// Number of positions seen so far, padding included.
@@ -56,6 +70,10 @@ impl Cache {
     pub fn reorder(&mut self, rows: &[usize]) {
         if let Some(padding) = &mut self.padding {
             *padding = rows.iter().map(|&row| padding[row]).collect();
+        }
+        if let Some(adapters) = self.pass.adapters() {
+            let adapters: Vec<_> = rows.iter().map(|&row| adapters[row]).collect();
+            self.pass = Pass::inference().with_adapters(adapters);
         }
         for layer in &mut self.layers {
             layer.reorder(rows);

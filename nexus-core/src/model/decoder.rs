@@ -6,6 +6,7 @@ use super::config::{DecoderConfig, Position};
 use super::embedding::Embedding;
 use super::family::{ModelConfig, Spec};
 use super::head::Head;
+use super::low_rank::Adaptable;
 use super::mlp::{Mlp, MlpShape};
 use super::network::{Classify, Model, TokenBatch, ids_tensor, select_rows, wrong_kind};
 use super::norm::Norm;
@@ -114,6 +115,13 @@ impl Model for Decoder {
     fn set_adapter(&mut self, config: Option<Arc<AdapterConfig>>) {
         self.adapter = config;
     }
+
+    fn set_spec(&mut self, spec: Arc<Spec>) {
+        if let ModelConfig::Decoder(config) = &spec.config {
+            self.config = Arc::new(config.clone());
+        }
+        self.spec = spec;
+    }
 }
 
 impl Classify for Decoder {
@@ -142,7 +150,8 @@ impl Decoder {
     /// `ids`: `[B, T]`, right-padded; result `[B, T, D]`.
     ///
     /// # Errors
-    /// [`Error::Config`] when T exceeds a learned position table.
+    /// [`Error::Config`] when T exceeds a learned position table, or when the pass has adapters for another number of
+    /// sequences.
     pub fn hidden(&self, ids: Tensor<2, Int>, pass: &Pass) -> Result<Tensor<3>> {
         self.run(ids, None, pass)
     }
@@ -159,7 +168,8 @@ impl Decoder {
     /// # Errors
     /// As [`hidden`](Self::hidden).
     pub fn hidden_cached(&self, ids: Tensor<2, Int>, cache: &mut Cache) -> Result<Tensor<3>> {
-        self.run(ids, Some(cache), &Pass::inference())
+        let pass = cache.pass.clone();
+        self.run(ids, Some(cache), &pass)
     }
 
     /// An empty cache for [`hidden_cached`](Self::hidden_cached).
@@ -200,7 +210,8 @@ impl Decoder {
         pass: &Pass,
     ) -> Result<Tensor<3>> {
         let config = self.config();
-        let [_, time] = ids.dims();
+        let [batch, time] = ids.dims();
+        pass.check_batch(batch)?;
         let device = ids.device();
         let start = cache.as_ref().map_or(0, |cache| cache.length);
         let padding = cache.as_ref().and_then(|cache| cache.padding.as_deref());

@@ -1,14 +1,17 @@
 //! A table of vectors: tokens, positions, token types.
 
+use super::low_rank::{Adaptable, AdapterState, LowRank};
 use super::source::{Init, ParameterSource};
 use crate::Result;
 use burn::module::{Module, Param};
+use burn::tensor::module::embedding;
 use burn::tensor::{Int, Tensor};
 
 /// One vector of width D per row.
 #[derive(Module, Debug)]
 pub struct Embedding {
     weight: Param<Tensor<2>>,
+    adapter: Option<LowRank>,
 }
 
 impl Embedding {
@@ -22,26 +25,56 @@ impl Embedding {
         shape: [usize; 2],
         init: Init,
     ) -> Result<Self> {
-        Ok(Self { weight: source.parameter(&format!("{path}.weight"), shape, init)? })
+        let weight = source.parameter(&format!("{path}.weight"), shape, init)?;
+        Ok(Self { weight, adapter: None })
     }
 
-    /// The rows of `ids: [B, T]`, `[B, T, D]`.
+    /// The rows of `ids: [B, T]`, `[B, T, D]`; an adapter adds `s A[ids] B`.
     pub(crate) fn lookup(&self, ids: Tensor<2, Int>) -> Tensor<3> {
-        burn::tensor::module::embedding(self.weight.val(), ids)
+        let looked_up = embedding(self.weight.val(), ids.clone());
+        match &self.adapter {
+            Some(adapter) if adapter.state() == AdapterState::Active => {
+                let rows = embedding(adapter.a(), ids);
+                let ([batch, time, width], [_, _, rank]) = (looked_up.dims(), rows.dims());
+                let added = adapter.looked_up(rows.reshape([batch * time, rank]));
+                looked_up + added.reshape([batch, time, width])
+            }
+            _ => looked_up,
+        }
     }
 
     /// `count` rows from `first` on, `[1, count, D]`.
     pub(crate) fn rows(&self, first: usize, count: usize) -> Tensor<3> {
         self.weight.val().narrow(0, first, count).unsqueeze()
     }
+}
 
-    /// The table, `[rows, D]`.
-    pub fn weight(&self) -> Tensor<2> {
+/// Its weight is the table, `[rows, D]`. The adapter has no part in a head that is the same table (as in PEFT), until it
+/// is merged.
+impl Adaptable for Embedding {
+    fn dims(&self) -> [usize; 2] {
+        self.weight.dims()
+    }
+
+    fn weight(&self) -> Tensor<2> {
         self.weight.val()
     }
 
-    /// `[rows, D]`.
-    pub fn dims(&self) -> [usize; 2] {
-        self.weight.dims()
+    fn adapter(&self) -> Option<&LowRank> {
+        self.adapter.as_ref()
+    }
+
+    fn attach(&mut self, adapter: LowRank) {
+        self.adapter = Some(adapter);
+    }
+
+    fn detach(&mut self) -> Option<LowRank> {
+        self.adapter.take()
+    }
+
+    fn set_adapter_state(&mut self, state: AdapterState) {
+        if let Some(adapter) = &mut self.adapter {
+            self.weight = adapter.fold(self.weight.clone(), state);
+        }
     }
 }

@@ -6,6 +6,7 @@ use super::embedding::Embedding;
 use super::encoder_config::{EncoderConfig, Pooler};
 use super::family::{ModelConfig, Spec};
 use super::head::Head;
+use super::low_rank::Adaptable;
 use super::mlp::{Mlp, MlpShape, activate};
 use super::network::{Classify, Model, TokenBatch, select_rows, wrong_kind};
 use super::norm::Norm;
@@ -150,6 +151,13 @@ impl Model for Encoder {
     fn set_adapter(&mut self, config: Option<Arc<AdapterConfig>>) {
         self.adapter = config;
     }
+
+    fn set_spec(&mut self, spec: Arc<Spec>) {
+        if let ModelConfig::Encoder(config) = &spec.config {
+            self.config = Arc::new(config.clone());
+        }
+        self.spec = spec;
+    }
 }
 
 impl Encoder {
@@ -164,10 +172,11 @@ impl Encoder {
     /// `tokens`: B sequences of up to T tokens; result `[B, T, D]`.
     ///
     /// # Errors
-    /// [`Error::Config`] when T exceeds the position table.
+    /// [`Error::Config`] when T exceeds the position table, or when the pass has adapters for another number of sequences.
     pub fn hidden(&self, tokens: &TokenBatch, pass: &Pass) -> Result<Tensor<3>> {
         let config = self.config();
-        let [_, time] = tokens.ids.dims();
+        let [batch, time] = tokens.ids.dims();
+        pass.check_batch(batch)?;
         if time > config.max_length() {
             let allowed = format!("at most {} tokens, the model's positions", config.max_length());
             return Err(Error::config("sequence length", time, allowed));

@@ -5,6 +5,7 @@ use super::cache::select_entries;
 use super::config::NormKind;
 use super::embedding::Embedding;
 use super::family::{ModelConfig, Spec};
+use super::low_rank::Adaptable;
 use super::mlp::{Mlp, MlpShape};
 use super::network::{Model, TokenBatch, wrong_kind};
 use super::norm::Norm;
@@ -70,6 +71,8 @@ pub struct Memory {
     pub hidden: Tensor<3>,
     /// The range of tokens that exist in each source; `None` when none is padded.
     pub(crate) keys: Option<Arc<Vec<(usize, usize)>>>,
+    /// The adapter of each source.
+    pub(crate) adapters: Option<Arc<[Option<usize>]>>,
 }
 
 impl Memory {
@@ -82,6 +85,7 @@ impl Memory {
         Self {
             hidden: select_entries(self.hidden.clone(), rows),
             keys: keys.map(|keys| Arc::new(rows.iter().map(|&row| keys[row]).collect())),
+            adapters: self.adapters.as_ref().map(|all| rows.iter().map(|&row| all[row]).collect()),
         }
     }
 }
@@ -142,6 +146,13 @@ impl Model for EncoderDecoder {
     fn set_adapter(&mut self, config: Option<Arc<AdapterConfig>>) {
         self.adapter = config;
     }
+
+    fn set_spec(&mut self, spec: Arc<Spec>) {
+        if let ModelConfig::EncoderDecoder(config) = &spec.config {
+            self.config = Arc::new(config.clone());
+        }
+        self.spec = spec;
+    }
 }
 
 impl EncoderDecoder {
@@ -150,11 +161,15 @@ impl EncoderDecoder {
         &self.config
     }
 
-    /// Reads the sources.
+    /// Reads the sources. The answers to them are written with the adapters of this pass.
     ///
     /// # Shapes
     /// `tokens`: B sequences of up to S tokens; the memory's hidden states are `[B, S, D]`.
-    pub fn encode(&self, tokens: &TokenBatch, pass: &Pass) -> Memory {
+    ///
+    /// # Errors
+    /// [`Error::Config`](crate::Error::Config) when the pass has adapters for another number of sequences.
+    pub fn encode(&self, tokens: &TokenBatch, pass: &Pass) -> Result<Memory> {
+        pass.check_batch(tokens.ids.dims()[0])?;
         let keys = tokens.keys();
         let x = self.embed(tokens.ids.clone(), pass, 0);
         let [_, time, _] = x.dims();
@@ -167,7 +182,7 @@ impl EncoderDecoder {
             x = block.feed(x, self.config.dropout, site + 2, pass);
         }
         let hidden = self.finish(&self.encoder, x, pass, 1);
-        Memory { hidden, keys }
+        Ok(Memory { hidden, keys, adapters: pass.adapters().cloned() })
     }
 
     /// Final hidden states of whole answers, in front of the head.
@@ -220,6 +235,10 @@ impl EncoderDecoder {
         mut cache: Option<&mut Seq2SeqCache>,
         pass: &Pass,
     ) -> Tensor<3> {
+        let pass = &match &memory.adapters {
+            Some(adapters) => pass.clone().with_adapters(adapters.clone()),
+            None => pass.clone(),
+        };
         let start = cache.as_ref().map_or(0, |cache| cache.length);
         let x = self.embed(ids, pass, 2);
         let [_, time, _] = x.dims();

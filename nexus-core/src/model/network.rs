@@ -35,6 +35,9 @@ pub trait Model: Module {
 
     /// Records the configuration of the attached adapter.
     fn set_adapter(&mut self, config: Option<Arc<AdapterConfig>>);
+
+    /// Describes the model anew, after its parameters have changed their shapes.
+    fn set_spec(&mut self, spec: Arc<Spec>);
 }
 
 /// A model that can give one row of C numbers for a whole sequence.

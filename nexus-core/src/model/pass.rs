@@ -1,16 +1,20 @@
 //! What one forward pass knows besides its inputs.
 
+use crate::{Error, Result};
 use burn::tensor::{Tensor, TensorData};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use std::ops::Range;
+use std::sync::Arc;
 
-/// Whether a forward pass trains, and with which dropout.
+/// Whether a forward pass trains, with which dropout, and with which of several adapters.
 ///
 /// Masks are a pure function of the seed, the layer and the shape: a resumed run draws the masks that the
 /// uninterrupted run would have drawn, and no random state has to be carried.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Pass {
     dropout_seed: Option<u64>,
+    adapters: Option<Arc<[Option<usize>]>>,
 }
 
 impl Pass {
@@ -21,7 +25,50 @@ impl Pass {
 
     /// A training pass whose dropout masks follow from `seed`; give every micro-batch its own.
     pub fn training(seed: u64) -> Self {
-        Self { dropout_seed: Some(seed) }
+        Self { dropout_seed: Some(seed), adapters: None }
+    }
+
+    /// The adapter of each sequence of the batch, by its number in [`mix`](crate::adapter::mix); `None` is the base
+    /// alone. Without this a mixed model is its base.
+    pub fn with_adapters(mut self, rows: impl Into<Arc<[Option<usize>]>>) -> Self {
+        self.adapters = Some(rows.into());
+        self
+    }
+
+    /// The adapter of each sequence, when they have been given.
+    pub(crate) fn adapters(&self) -> Option<&Arc<[Option<usize>]>> {
+        self.adapters.as_ref()
+    }
+
+    /// Refuses a batch of another size than there are adapters.
+    pub(crate) fn check_batch(&self, batch: usize) -> Result<()> {
+        match &self.adapters {
+            Some(rows) if rows.len() != batch => Err(Error::config(
+                "adapters of a batch",
+                rows.len(),
+                format!("one for each of its {batch} sequences"),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// 1 where an inner column of several adapters belongs to that of the row, else 0: `[rows, columns]`, row major.
+    /// The rows are the tokens of the sequences, equally many of each. `None` when no adapter is used.
+    pub(crate) fn shares_mask(
+        &self,
+        shares: &[Range<usize>],
+        [rows, columns]: [usize; 2],
+    ) -> Option<Vec<f32>> {
+        let adapters = self.adapters.as_ref().filter(|adapters| !adapters.is_empty())?;
+        let each = rows / adapters.len();
+        let mut mask = vec![0.0; rows * columns];
+        for (row, mask) in mask.chunks_mut(columns.max(1)).enumerate() {
+            let adapter = adapters.get(row / each.max(1)).copied().flatten();
+            if let Some(share) = adapter.and_then(|adapter| shares.get(adapter)) {
+                mask[share.clone()].fill(1.0);
+            }
+        }
+        Some(mask)
     }
 
     /// Drops elements of hidden states with `probability` while training; `site` separates the places of a model.

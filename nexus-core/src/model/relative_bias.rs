@@ -1,6 +1,7 @@
 //! Relative positions of T5: a learned score per head and bucket of distances.
 
 use super::embedding::Embedding;
+use super::low_rank::Adaptable;
 use burn::tensor::{Int, Tensor, TensorData};
 
 /// The bucket of a distance `key - query` (Raffel et al. 2019, arXiv:1910.10683, section 2.1): exact for small

@@ -35,6 +35,17 @@ impl NamedParameter {
         }
     }
 
+    /// The tensor itself, its values side by side; shared, not copied.
+    pub(crate) fn flat(&self) -> Option<Tensor<1>> {
+        match &self.read {
+            Read::Vector(tensor) => Some(tensor.clone()),
+            Read::Matrix(tensor) => {
+                Some(tensor.clone().reshape([tensor.dims()[0] * tensor.dims()[1]]))
+            }
+            Read::Other => None,
+        }
+    }
+
     /// The values as f32, row major.
     pub fn values(&self) -> Vec<f32> {
         self.data().iter::<f32>().collect()

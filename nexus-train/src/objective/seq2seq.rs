@@ -62,7 +62,7 @@ impl Objective<EncoderDecoder> for Seq2Seq {
         let batch = collate_pairs(examples, pad_id);
         let answers = shifted(&batch, model.config().start_token, pad_id);
         let (rows, targets) = labelled(&batch.labels);
-        let memory = model.encode(&TokenBatch::new(&batch.source, device), pass);
+        let memory = model.encode(&TokenBatch::new(&batch.source, device), pass)?;
         let ids = ids_tensor(&answers, [batch.source.rows, batch.columns], device);
         let hidden = model.decode(ids, &memory, pass);
         let [batch, time, width] = hidden.dims();

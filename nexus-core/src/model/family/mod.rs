@@ -58,6 +58,8 @@ pub struct Spec {
     pub config: ModelConfig,
     /// The `config.json` that the model came with, kept whole for saving.
     pub json: Map<String, Value>,
+    /// Whether the vocabulary was resized, so that the folder it came from no longer holds its embedding.
+    pub resized: bool,
 }
 
 /// Where a parameter of ours lives in a Hugging Face file.
@@ -89,7 +91,7 @@ impl Spec {
             Family::Gpt2 | Family::Llama | Family::T5 => Head::Language,
         };
         let head = Head::from_json(&ConfigReader::new(&json, path), default)?;
-        Self { family, head, config, json }.checked(path)
+        Self { family, head, config, json, resized: false }.checked(path)
     }
 
     /// Translates a `config.json` for a model with `head`, whatever head it names; the spec's own JSON names the
@@ -99,7 +101,7 @@ impl Spec {
     /// As [`from_json`](Self::from_json); [`Error::Config`] when the family has no such head.
     pub fn with_head(json: Map<String, Value>, path: &Path, head: Head) -> Result<Self> {
         let (family, config) = Self::shape(&json, path)?;
-        let mut spec = Self { family, head, config, json }.checked(path)?;
+        let mut spec = Self { family, head, config, json, resized: false }.checked(path)?;
         let architecture = spec.architecture();
         spec.head.clone().write(&mut spec.json, architecture);
         Ok(spec)
