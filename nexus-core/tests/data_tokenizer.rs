@@ -62,6 +62,20 @@ fn special_tokens_come_from_any_file() {
 }
 
 #[test]
+fn added_tokens_are_one_token_each_and_survive_saving() {
+    let tokenizer = trained().with_added_tokens(["<tool>", "naïveté", "the"]).unwrap();
+    assert_eq!(tokenizer.token_id("<tool>"), Some(300));
+    let ids = tokenizer.encode("call <tool>naïveté", false).unwrap();
+    assert_eq!(ids[ids.len() - 2..], [300, 301]);
+    let dir = tempfile::tempdir().unwrap();
+    tokenizer.save(dir.path()).unwrap();
+    let again = Tokenizer::load(dir.path()).unwrap();
+    assert_eq!(again.vocab_size(), tokenizer.vocab_size());
+    assert_eq!(again.encode("call <tool>naïveté", false).unwrap(), ids);
+    assert!(tokenizer.with_added_tokens([""]).is_err());
+}
+
+#[test]
 fn flags_add_bos_and_eos() {
     let config = r#"{"bos_token": "<pad>", "eos_token": "<|endoftext|>", "add_bos_token": true,
                      "add_eos_token": true}"#;

@@ -203,7 +203,7 @@ impl Tokenizer {
         Err(Error::Tokenizer {
             why: format!(
                 "its largest id is {}, but the model has {model_vocab} embeddings; use the \
-                 tokenizer of this model, or enlarge the embeddings",
+                 tokenizer of this model, or give the model more rows with resize_vocabulary",
                 self.size - 1
             ),
         })

@@ -38,6 +38,25 @@ impl Tokenizer {
         Ok(self)
     }
 
+    /// Adds those of the tokens that the vocabulary lacks; each is then one token wherever it stands in a text. Their ids
+    /// follow the largest one in this order: a model needs [`vocab_size`](Self::vocab_size) rows for them, see
+    /// [`resize_vocabulary`](crate::model::resize_vocabulary).
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] where a token is empty.
+    pub fn with_added_tokens<'a>(
+        mut self,
+        tokens: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Self> {
+        let tokens: Vec<_> =
+            tokens.into_iter().map(|text| (None, AddedToken::from(text, false))).collect();
+        if tokens.iter().any(|(_, token)| token.content.is_empty()) {
+            return Err(Error::Tokenizer { why: "an added token is empty".into() });
+        }
+        self.add_tokens(tokens)?;
+        Ok(self)
+    }
+
     /// The token for what the vocabulary lacks.
     pub fn unk(&self) -> Option<u32> {
         self.special_id("unk_token")

@@ -4,6 +4,7 @@ use super::family::ConfigReader;
 use crate::Result;
 use crate::data::Problem;
 use serde_json::{Map, Value, json};
+use std::collections::HashSet;
 
 /// The head of a model, as the class in `architectures` of its `config.json` says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +73,10 @@ impl Classes {
         };
         if names.is_empty() {
             return Err(json.wrong("id2label", "at least one label"));
+        }
+        let mut seen = HashSet::new();
+        if !names.iter().all(|name| seen.insert(name)) {
+            return Err(json.wrong("id2label", "a different name for every class"));
         }
         let problem = match json.optional_text("problem_type")? {
             None if names.len() == 1 => Problem::Regression,

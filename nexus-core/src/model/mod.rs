@@ -36,7 +36,7 @@ pub use family::{ConfigReader, Family, MODEL_TYPES, ModelConfig, Spec, StoredAs}
 pub use head::{Classes, Head};
 pub use loss::LossSum;
 pub use low_rank::{Adaptable, AdapterState, LowRank, LowRankSettings};
-pub use network::{Classify, Model, TokenBatch, ids_tensor};
+pub use network::{Classify, Model, TokenBatch, ids_tensor, with_pad_token};
 pub use pass::Pass;
 pub use projection::Projection;
 pub use resize::resize_vocabulary;

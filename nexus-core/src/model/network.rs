@@ -40,6 +40,15 @@ pub trait Model: Module {
     fn set_spec(&mut self, spec: Arc<Spec>);
 }
 
+/// The model with this padding token in its `config.json`. transformers needs it to find the last token of each sequence
+/// where a decoder classifies, and refuses batches of more than one sequence without it.
+pub fn with_pad_token<M: Model>(mut model: M, id: u32) -> M {
+    let mut spec = (**model.spec()).clone();
+    spec.json.insert("pad_token_id".into(), id.into());
+    model.set_spec(Arc::new(spec));
+    model
+}
+
 /// A model that can give one row of C numbers for a whole sequence.
 pub trait Classify: Model {
     /// The logits of the classes.
