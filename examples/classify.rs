@@ -3,13 +3,13 @@
 use clap::Parser;
 use nexus_core::data::{ExampleSource, LabelMap, LabeledText, Problem, SequenceEncoder, Tokenizer};
 use nexus_core::model::{Classes, Classify, Decoder, Encoder, Head, ModelConfig};
-use nexus_core::report::{RunReport, SCHEMA_VERSION, comparison_table};
+use nexus_core::report::RunReport;
 use nexus_core::stage::{Evaluator, TrainData, Trainer};
-use nexus_core::weights::{load_with_head, read_spec};
+use nexus_core::weights::{Headed, load_with_head, read_spec};
 use nexus_eval::Classification;
 use nexus_examples::{
-    ColumnArgs, DeviceArgs, Failure, ProblemArg, TrainArgs, in_memory, labeled_file, model_folder,
-    observers, run, save_trained,
+    ColumnArgs, DeviceArgs, Failure, ProblemArg, TrainArgs, checkpoint, finish, in_memory,
+    model_folder, new_report, observers, run, save_trained,
 };
 use nexus_train::{SequenceClassification, Sft};
 use std::path::PathBuf;
@@ -35,13 +35,13 @@ struct Args {
     /// Held-out data for --eval-steps
     #[arg(long, value_name = "FILE")]
     valid: Option<PathBuf>,
-    /// Held-out data that is measured before and after
+    /// Held-out data that is measured before and after [default: --valid]
     #[arg(long, value_name = "FILE")]
     test: Option<PathBuf>,
     /// What the labels stand for
     #[arg(long, value_enum, default_value_t = ProblemArg::Single)]
     problem: ProblemArg,
-    /// Share of a target that is spread over all classes
+    /// Share of a target that is spread over all classes; for --problem single
     #[arg(long, value_name = "P", default_value_t = 0.0)]
     label_smoothing: f64,
     /// Where the model or adapter and the report go
@@ -70,33 +70,33 @@ fn main() -> ExitCode {
 }
 
 fn classify<M: Classify>(args: &Args, longest: usize) -> Result<(), Failure> {
-    let config = args.settings.run_config()?;
+    let mut config = args.settings.run_config()?;
+    let checkpoint = checkpoint(&args.out, args.settings.resume)?;
+    let problem = Problem::from(args.problem);
+    if args.label_smoothing != 0.0 && problem != Problem::SingleLabel {
+        return Err("--label-smoothing: only --problem single has a target to spread".into());
+    }
     let device = args.device.open()?;
     let columns = args.columns.columns()?;
-    let problem = Problem::from(args.problem);
     let labels = match problem {
         Problem::Regression => LabelMap::numbered(1)?,
         _ => LabelMap::read::<LabeledText>(&args.train, &columns)?,
     };
-    let head = Head::Sequence(Classes { names: labels.names().to_vec(), problem });
+    let classes = labels.names().to_vec();
+    let head = Head::Sequence(Classes { names: classes.clone(), problem });
     let folder = model_folder(&args.model)?;
-    let model: M = load_with_head(&folder, &device, head, config.train.seed)?;
+    let Headed { model, fresh } = load_with_head::<M>(&folder, &device, head, config.train.seed)?;
+    config.save_whole(&fresh);
     let tokenizer = Tokenizer::load(&folder)?;
     tokenizer.check_vocabulary(model.spec().vocab_size())?;
-    let max_length = config.max_length.unwrap_or(longest.min(512));
+    let max_length = config.sequence_length(longest);
     let encoder = SequenceEncoder { tokenizer: tokenizer.clone(), labels, problem, max_length };
 
-    let (train, file) = labeled_file(&args.train, &columns, &encoder)?;
-    let mut data = vec![file];
-    let mut held_out = |path: &Option<PathBuf>| -> Result<_, Failure> {
-        let Some(path) = path else { return Ok(None) };
-        let (examples, file) = labeled_file(path, &columns, &encoder)?;
-        data.push(file);
-        Ok(Some(examples))
-    };
-    let valid = held_out(&args.valid)?;
-    let test = held_out(&args.test)?.or(held_out(&args.valid)?);
-    let evaluator = match &test {
+    let mut reader = args.settings.reader(columns, &args.out)?;
+    let train = reader.read(&args.train, &encoder)?;
+    let valid = reader.read_some(args.valid.as_ref(), &encoder)?;
+    let test = reader.read_some(args.test.as_ref(), &encoder)?;
+    let evaluator = match test.as_ref().or(valid.as_ref()) {
         Some(test) => Some(Classification::new(in_memory(test)?, 32, tokenizer.pad())?),
         None => None,
     };
@@ -109,6 +109,9 @@ fn classify<M: Classify>(args: &Args, longest: usize) -> Result<(), Failure> {
         .checkpoints_in(&args.out)
         .with_tokenizer(tokenizer.clone())
         .with_base(&base);
+    if let Some(checkpoint) = checkpoint {
+        trainer = trainer.resume_from(checkpoint);
+    }
     let mut observers = observers(args.settings.log.as_ref());
     let valid = valid.as_ref().map(|examples| examples as &dyn ExampleSource);
     let train_data = TrainData { train: &train, valid, pad_id: tokenizer.pad() };
@@ -116,24 +119,12 @@ fn classify<M: Classify>(args: &Args, longest: usize) -> Result<(), Failure> {
 
     save_trained(config.method, &trained.model, &base, &tokenizer, &args.out)?;
     let report = RunReport {
-        schema_version: SCHEMA_VERSION,
-        title: format!("Classifier on {base}"),
-        nexus_version: env!("CARGO_PKG_VERSION").into(),
-        device: args.device.name().into(),
-        threads: rayon::current_num_threads(),
-        base_model: base,
-        data,
-        config: serde_json::to_value(&config)?,
+        classes,
+        data: reader.files,
         train: Some(trained.report),
         before: before?,
         after: measure(&trained.model)?,
+        ..new_report("Classifier on", &base, &args.device, &config)?
     };
-    report.save(&args.out)?;
-    if args.json {
-        println!("{}", serde_json::to_string(&report)?);
-    } else {
-        println!("{}", comparison_table(&report.before, &report.after));
-        println!("wrote {}", args.out.display());
-    }
-    Ok(())
+    finish(&report, &args.out, args.json)
 }

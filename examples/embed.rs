@@ -4,7 +4,7 @@ use clap::{Parser, ValueEnum};
 use nexus_core::data::Tokenizer;
 use nexus_core::embed::{EmbedOptions, Pooling, embed_texts};
 use nexus_core::model::Encoder;
-use nexus_core::weights::load;
+use nexus_core::weights::{load, load_adapted};
 use nexus_examples::{DeviceArgs, Failure, model_folder, run};
 use std::io::Write;
 use std::path::PathBuf;
@@ -22,6 +22,9 @@ struct Args {
     /// Model folder of a BERT as Hugging Face writes it, or org/name[@revision] on the hub
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
+    /// Folder of a LoRA adapter for the model
+    #[arg(long, value_name = "DIR")]
+    adapter: Option<PathBuf>,
     /// A text to embed; may be repeated
     #[arg(long, value_name = "TEXT")]
     text: Vec<String>,
@@ -74,7 +77,10 @@ fn embed(args: &Args) -> Result<(), Failure> {
     }
     let device = args.device.open()?;
     let folder = model_folder(&args.model)?;
-    let model: Encoder = load(&folder, &device)?;
+    let model: Encoder = match &args.adapter {
+        Some(adapter) => load_adapted(&folder, adapter, &device)?,
+        None => load(&folder, &device)?,
+    };
     let tokenizer = Tokenizer::load(&folder)?;
     let options = EmbedOptions {
         pooling: match args.pooling {

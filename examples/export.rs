@@ -1,11 +1,14 @@
 //! Writes a model folder anew: merges an adapter, changes the number format, splits it into shards.
 
 use clap::{Parser, ValueEnum};
-use nexus_core::adapter::{load_adapter, merge_and_unload};
+use nexus_core::adapter::merge_and_unload;
 use nexus_core::data::Tokenizer;
 use nexus_core::model::{Decoder, Encoder, EncoderDecoder, Model, ModelConfig};
-use nexus_core::weights::{SaveOptions, StoredDtype, load, read_spec, save};
+use nexus_core::weights::{
+    SaveOptions, StoredDtype, load, load_adapted, parameters, read_spec, save,
+};
 use nexus_examples::{DeviceArgs, Failure, model_folder, run};
+use serde_json::json;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -14,8 +17,8 @@ use std::process::ExitCode;
 /// Example:
 ///   cargo run --release --example export -- --model my-model --adapter runs/finetune --dtype bf16 --out my-merged
 ///
-/// The folder that is written loads in transformers and here. An adapter that was trained with a classification head
-/// needs the folder of its base with that head.
+/// The folder that is written loads in transformers and here. An adapter of a classifier brings its classes along, when
+/// the example classify wrote it; one that PEFT wrote needs the config.json with the classes in its folder.
 #[derive(Parser)]
 #[command(verbatim_doc_comment)]
 struct Args {
@@ -34,6 +37,9 @@ struct Args {
     /// Folder to write; must not exist
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+    /// Print what was written as one JSON object
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     device: DeviceArgs,
 }
@@ -61,10 +67,10 @@ fn export<M: Model>(args: &Args) -> Result<(), Failure> {
     }
     let device = args.device.open()?;
     let folder = model_folder(&args.model)?;
-    let mut model: M = load(&folder, &device)?;
-    if let Some(adapter) = &args.adapter {
-        model = merge_and_unload(load_adapter(model, adapter)?);
-    }
+    let model: M = match &args.adapter {
+        Some(adapter) => merge_and_unload(load_adapted(&folder, adapter, &device)?),
+        None => load(&folder, &device)?,
+    };
     let dtype = match args.dtype {
         DtypeArg::F32 => StoredDtype::F32,
         DtypeArg::Bf16 => StoredDtype::Bf16,
@@ -76,10 +82,21 @@ fn export<M: Model>(args: &Args) -> Result<(), Failure> {
         options.max_shard_bytes = megabytes.saturating_mul(1_000_000);
     }
     save(&model, &args.out, options)?;
+    let with_tokenizer = tokenizer.is_ok();
     match tokenizer {
         Ok(tokenizer) => tokenizer.save(&args.out)?,
         Err(why) => eprintln!("note: no tokenizer was written: {why}"),
     }
-    println!("wrote {}", args.out.display());
+    let parameters = parameters(&model).into_iter().map(|p| p.shape.iter().product::<usize>());
+    let written = json!({
+        "out": args.out,
+        "parameters": parameters.sum::<usize>(),
+        "dtype": dtype.name(),
+        "tokenizer": with_tokenizer,
+    });
+    match args.json {
+        true => println!("{written}"),
+        false => println!("wrote {}", args.out.display()),
+    }
     Ok(())
 }

@@ -1,16 +1,16 @@
 //! Fine-tunes a model folder on a data file, in full or with LoRA, and reports what it gained.
 
 use clap::Parser;
-use nexus_core::data::ExampleSource;
+use nexus_core::data::{Columns, ExampleSource, TextEncoder};
 use nexus_core::model::{Decoder, Model};
-use nexus_core::report::{RunReport, SCHEMA_VERSION, comparison_table};
+use nexus_core::report::RunReport;
 use nexus_core::stage::{Evaluator, TrainData, Trainer};
 use nexus_eval::ExamplePerplexity;
 use nexus_examples::{
-    DeviceArgs, Failure, ModelArgs, TrainArgs, observers, run, save_trained, training_file,
-    with_template,
+    DeviceArgs, Failure, ModelArgs, TrainArgs, checkpoint, finish, in_memory, new_report,
+    observers, run, save_trained, with_template,
 };
-use nexus_train::{Sft, last_checkpoint};
+use nexus_train::Sft;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -38,9 +38,6 @@ struct Args {
     /// Chat template of conversations: chatml, or a Jinja file [default: the model's own]
     #[arg(long, value_name = "TEMPLATE")]
     template: Option<String>,
-    /// Go on from the last checkpoint in --out
-    #[arg(long)]
-    resume: bool,
     /// Print the report as one JSON object
     #[arg(long)]
     json: bool,
@@ -57,7 +54,7 @@ fn main() -> ExitCode {
 
 fn finetune(args: &Args) -> Result<(), Failure> {
     let config = args.settings.run_config()?;
-    let checkpoint = checkpoint(args)?;
+    let checkpoint = checkpoint(&args.out, args.settings.resume)?;
     let device = args.device.open()?;
     let (model, mut tokenizer) = args.model.load(&device)?;
     if let Some(template) = &args.template {
@@ -66,18 +63,17 @@ fn finetune(args: &Args) -> Result<(), Failure> {
     if model.adapter().is_some() {
         return Err("--adapter starts from a trained adapter; merge it into the model first".into());
     }
-    let (train, train_file) = training_file(&args.train, &config, &model, &tokenizer)?;
-    let mut data = vec![train_file];
-    let mut valid = None;
-    if let Some(path) = &args.valid {
-        let (examples, file) = training_file(path, &config, &model, &tokenizer)?;
-        data.push(file);
-        valid = Some(examples);
-    }
+    let options = config.encode_options(&model);
+    let encoder = TextEncoder { tokenizer: tokenizer.clone(), options };
+    let mut reader = args.settings.reader(Columns::new(), &args.out)?;
+    let train = reader.read(&args.train, &encoder)?;
+    let valid = reader.read_some(args.valid.as_ref(), &encoder)?;
     config.train.check(train.len())?;
 
     let evaluator = match &valid {
-        Some(examples) => Some(ExamplePerplexity::new(examples.clone(), config.train.batch_size)?),
+        Some(examples) => {
+            Some(ExamplePerplexity::new(in_memory(examples)?, config.train.batch_size)?)
+        }
         None => None,
     };
     let measure = |model: &Decoder| evaluator.iter().map(|e| e.evaluate(model)).collect();
@@ -98,40 +94,11 @@ fn finetune(args: &Args) -> Result<(), Failure> {
 
     save_trained(config.method, &trained.model, &base, &tokenizer, &args.out)?;
     let report = RunReport {
-        schema_version: SCHEMA_VERSION,
-        title: format!("Fine-tuning of {base}"),
-        nexus_version: env!("CARGO_PKG_VERSION").into(),
-        device: args.device.name().into(),
-        threads: rayon::current_num_threads(),
-        base_model: base,
-        data,
-        config: serde_json::to_value(&config)?,
+        data: reader.files,
         train: Some(trained.report),
         before: before?,
         after: measure(&trained.model)?,
+        ..new_report("Fine-tuning of", &base, &args.device, &config)?
     };
-    report.save(&args.out)?;
-    if args.json {
-        println!("{}", serde_json::to_string(&report)?);
-    } else {
-        if !report.after.is_empty() {
-            println!("{}", comparison_table(&report.before, &report.after));
-        }
-        println!("wrote {}", args.out.display());
-    }
-    Ok(())
-}
-
-/// The checkpoint to go on from. A folder with checkpoints of another run is not written over.
-fn checkpoint(args: &Args) -> Result<Option<PathBuf>, Failure> {
-    let out = args.out.display();
-    match (last_checkpoint(&args.out)?, args.resume) {
-        (None, true) => Err(format!("{out} holds no checkpoint; leave out --resume").into()),
-        (Some(found), false) => Err(format!(
-            "{} is from an earlier run; add --resume to go on with it, or choose another --out",
-            found.display()
-        )
-        .into()),
-        (found, _) => Ok(found),
-    }
+    finish(&report, &args.out, args.json)
 }

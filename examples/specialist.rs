@@ -2,12 +2,12 @@
 
 use clap::Parser;
 use nexus_core::adapter::save_adapter;
-use nexus_core::data::{ExampleSource, Tokenizer};
+use nexus_core::data::{Columns, ExampleSource, TextEncoder, Tokenizer};
 use nexus_core::model::Decoder;
-use nexus_core::report::{DataFile, EvalReport, RunReport, SCHEMA_VERSION, comparison_table};
+use nexus_core::report::{DataFile, EvalReport, RunReport, comparison_table};
 use nexus_core::stage::{Evaluator, TrainData, Trainer};
 use nexus_eval::{Choice, ChoiceOptions, ExamplePerplexity};
-use nexus_examples::{DeviceArgs, Failure, run, training_file};
+use nexus_examples::{DataReader, DeviceArgs, Failure, beside, in_memory, new_report, run};
 use nexus_train::{LoraConfig, ProgressBar, RunConfig, ScheduleKind, Sft, TrainConfig};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -59,14 +59,17 @@ fn specialist(args: &Args) -> Result<(), Failure> {
     };
 
     let security = |name: &str| assets.join("security").join(name);
-    let (train, train_file) = training_file(&security("train.jsonl"), &config, &model, &tokenizer)?;
-    let (valid, valid_file) = training_file(&security("valid.jsonl"), &config, &model, &tokenizer)?;
+    let options = config.encode_options(&model);
+    let encoder = TextEncoder { tokenizer: tokenizer.clone(), options };
+    let mut reader = DataReader::new(Columns::new(), beside(&args.out)?);
+    let train = reader.read(&security("train.jsonl"), &encoder)?;
+    let valid = in_memory(&reader.read(&security("valid.jsonl"), &encoder)?)?;
     let questions = security("choice.jsonl");
     let mut perplexity = ExamplePerplexity::new(valid.clone(), 16)?;
     perplexity.task = "security answers".into();
     let mut choice = Choice::from_file(&questions, &tokenizer, ChoiceOptions::default())?;
     choice.task = "security questions".into();
-    let data = vec![train_file, valid_file, DataFile::hash(&questions, choice.len())?];
+    reader.files.push(DataFile::hash(&questions, choice.len())?);
     let measure = |model: &Decoder| -> Result<Vec<EvalReport>, Failure> {
         Ok(vec![perplexity.evaluate(model)?, choice.evaluate(model)?])
     };
@@ -81,18 +84,13 @@ fn specialist(args: &Args) -> Result<(), Failure> {
 
     std::fs::create_dir_all(&args.out)?;
     save_adapter(&trained.model, "examples/assets/decoder", &args.out)?;
+    let base = "examples/assets/decoder";
     let report = RunReport {
-        schema_version: SCHEMA_VERSION,
-        title: "Security specialist".into(),
-        nexus_version: env!("CARGO_PKG_VERSION").into(),
-        device: args.device.name().into(),
-        threads: rayon::current_num_threads(),
-        base_model: "examples/assets/decoder".into(),
-        data,
-        config: serde_json::to_value(&config)?,
+        data: reader.files,
         train: Some(trained.report),
         before,
         after,
+        ..new_report("Security specialist on", base, &args.device, &config)?
     };
     report.save(&args.out)?;
     if args.json {

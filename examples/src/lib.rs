@@ -4,8 +4,8 @@
 //! 0, with 1 after an error, or with 2 when it was called wrongly.
 
 mod beam_args;
+mod data_file;
 mod device_args;
-mod labeled_file;
 mod model_args;
 mod model_folder;
 mod problem_arg;
@@ -16,11 +16,10 @@ mod stop;
 mod template;
 mod train_args;
 mod training;
-mod training_file;
 
 pub use beam_args::BeamArgs;
+pub use data_file::{ColumnArgs, DataReader, in_memory};
 pub use device_args::DeviceArgs;
-pub use labeled_file::{ColumnArgs, in_memory, labeled_file};
 pub use model_args::ModelArgs;
 pub use model_folder::model_folder;
 pub use problem_arg::ProblemArg;
@@ -30,5 +29,4 @@ pub use sampling_args::SamplingArgs;
 pub use stop::stop_string;
 pub use template::with_template;
 pub use train_args::TrainArgs;
-pub use training::{observers, save_trained};
-pub use training_file::training_file;
+pub use training::{beside, checkpoint, finish, new_report, observers, save_trained};

@@ -3,10 +3,10 @@
 use crate::{Failure, model_folder};
 use burn::tensor::Device;
 use clap::Args;
-use nexus_core::adapter::{is_adapter_folder, load_adapter};
+use nexus_core::adapter::is_adapter_folder;
 use nexus_core::data::Tokenizer;
-use nexus_core::model::Decoder;
-use nexus_core::weights;
+use nexus_core::model::{Decoder, Model};
+use nexus_core::weights::{load, load_adapted};
 use std::path::PathBuf;
 
 /// The model's folders.
@@ -27,7 +27,7 @@ impl ModelArgs {
     /// # Errors
     /// When a file is missing or damaged, or the parts do not belong together.
     pub fn load(&self, device: &Device) -> Result<(Decoder, Tokenizer), Failure> {
-        let model = self.load_model(device)?;
+        let model: Decoder = self.load_model(device)?;
         let tokenizer = self.load_tokenizer(&model)?;
         Ok((model, tokenizer))
     }
@@ -36,19 +36,19 @@ impl ModelArgs {
     ///
     /// # Errors
     /// As [`load`](Self::load).
-    pub fn load_model(&self, device: &Device) -> Result<Decoder, Failure> {
+    pub fn load_model<M: Model>(&self, device: &Device) -> Result<M, Failure> {
         let folder = &model_folder(&self.model)?;
-        if is_adapter_folder(folder) && !folder.join("config.json").exists() {
+        let weights = ["model.safetensors", "model.safetensors.index.json"];
+        if is_adapter_folder(folder) && !weights.iter().any(|name| folder.join(name).exists()) {
             return Err(format!(
                 "{} holds an adapter, not a model; pass it as --adapter, with its base model as --model",
                 folder.display()
             )
             .into());
         }
-        let model = weights::load(folder, device)?;
         Ok(match &self.adapter {
-            Some(adapter) => load_adapter(model, adapter)?,
-            None => model,
+            Some(adapter) => load_adapted(folder, adapter, device)?,
+            None => load(folder, device)?,
         })
     }
 
@@ -56,9 +56,9 @@ impl ModelArgs {
     ///
     /// # Errors
     /// As [`load`](Self::load).
-    pub fn load_tokenizer(&self, model: &Decoder) -> Result<Tokenizer, Failure> {
+    pub fn load_tokenizer(&self, model: &impl Model) -> Result<Tokenizer, Failure> {
         let tokenizer = Tokenizer::load(&model_folder(&self.model)?)?;
-        tokenizer.check_vocabulary(model.config().vocab_size)?;
+        tokenizer.check_vocabulary(model.spec().vocab_size())?;
         Ok(tokenizer)
     }
 }

@@ -1,10 +1,11 @@
 //! The settings of a training run on the command line.
 
-use crate::Failure;
+use crate::{DataReader, Failure, beside};
 use clap::{Args, ValueEnum};
 use nexus_core::adapter::Modules;
+use nexus_core::data::Columns;
 use nexus_train::{Method, Precision, RunConfig, ScheduleKind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Settings that replace those of the configuration file.
 #[derive(Args, Clone, Debug, Default)]
@@ -28,7 +29,7 @@ pub struct TrainArgs {
     /// Micro-batches per optimizer step [default: 1]
     #[arg(long, value_name = "N")]
     grad_accumulation: Option<usize>,
-    /// Longest example in tokens [default: the model's, at most 1024]
+    /// Longest example in tokens [default: the model's, at most 1024; classify and seq2seq: at most 512]
     #[arg(long, value_name = "N")]
     max_length: Option<usize>,
     /// Peak learning rate [default: 5e-5]
@@ -67,6 +68,12 @@ pub struct TrainArgs {
     /// Save a checkpoint every N steps
     #[arg(long, value_name = "N")]
     save_steps: Option<usize>,
+    /// Go on from the last checkpoint in --out
+    #[arg(long)]
+    pub resume: bool,
+    /// Folder for the encoded data, about two bytes a token [default: the one that --out lies in]
+    #[arg(long, value_name = "DIR")]
+    spill: Option<PathBuf>,
     /// Write a JSON line per step into this file
     #[arg(long, value_name = "FILE")]
     pub log: Option<PathBuf>,
@@ -92,6 +99,18 @@ enum PrecisionArg {
 }
 
 impl TrainArgs {
+    /// A reader of data files that keeps what it encodes in --spill, or beside `out`.
+    ///
+    /// # Errors
+    /// When the folder beside `out` cannot be created.
+    pub fn reader(&self, columns: Columns, out: &Path) -> Result<DataReader, Failure> {
+        let folder = match &self.spill {
+            Some(folder) => folder.clone(),
+            None => beside(out)?,
+        };
+        Ok(DataReader::new(columns, folder))
+    }
+
     /// The configuration file, or the defaults, with the flags on top.
     ///
     /// # Errors

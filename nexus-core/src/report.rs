@@ -106,6 +106,9 @@ pub struct RunReport {
     pub threads: usize,
     /// The base model's folder or name.
     pub base_model: String,
+    /// The names of a classifier's classes, by class number; empty for other models.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<String>,
     /// The files that were read.
     pub data: Vec<DataFile>,
     /// The run's settings, as they were checked.
@@ -217,6 +220,9 @@ impl RunReport {
         }
         writeln!(out, "## Inputs\n")?;
         writeln!(out, "- base model: `{}`", self.base_model)?;
+        if !self.classes.is_empty() {
+            writeln!(out, "- classes: {}", shortened(&self.classes))?;
+        }
         writeln!(out, "- device: {}, {} thread(s)", self.device, self.threads)?;
         for file in &self.data {
             let hash = file.sha256.get(..12).unwrap_or(&file.sha256);
@@ -232,6 +238,14 @@ impl RunReport {
         let config = serde_json::to_string_pretty(&self.config).unwrap_or_default();
         writeln!(out, "{config}\n```")
     }
+}
+
+/// The first names and how many there are in all.
+fn shortened(names: &[String]) -> String {
+    const SHOWN: usize = 20;
+    let shown = names.iter().take(SHOWN).map(|name| format!("`{name}`")).collect::<Vec<_>>();
+    let rest = if names.len() > SHOWN { ", ..." } else { "" };
+    format!("{} ({}{rest})", names.len(), shown.join(", "))
 }
 
 /// Measures before and after side by side, as an aligned Markdown table. With one side only, that side.

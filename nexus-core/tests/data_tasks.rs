@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use nexus_core::data::{
-    Encode, Encoded, Example, IGNORED, Label, LabelMap, LabeledText, Located, Problem,
-    Seq2SeqEncoder, SequenceEncoder, SourceTarget, TaggedWords, Target, TokenEncoder, Tokenizer,
-    WordLabels, collate, collate_pairs, encode,
+    Encode, Encoded, Example, IGNORED, Label, LabelMap, LabeledText, Located, MaskedTextEncoder,
+    Problem, Record, Seq2SeqEncoder, SequenceEncoder, SourceTarget, TaggedWords, Target,
+    TokenEncoder, Tokenizer, WordLabels, collate, collate_pairs, encode,
 };
 use nexus_core::{Error, Result};
 use proptest::prelude::*;
@@ -108,6 +108,33 @@ fn sequence_classification() {
     let value = SequenceEncoder { problem: Problem::Regression, ..none };
     let encoded = run(vec![labeled("a", None, "0.5")], &value).unwrap();
     assert_eq!(encoded.examples[0].target, Target::Values(vec![0.5]));
+}
+
+#[test]
+fn a_text_without_tokens_is_refused_with_its_line() {
+    let bare = SequenceEncoder { tokenizer: pieces(Value::Null), ..sequences(6) };
+    let records = vec![labeled("a", None, "pos"), labeled("", None, "neg")];
+    check(run(records, &bare), &["data.csv:2:", "no token"]);
+    let pair = vec![labeled("", Some(" "), "neg")];
+    check(run(pair, &bare), &["data.csv:1:", "no token"]);
+    // With special tokens, an empty text is one like any other.
+    let encoded = run(vec![labeled("", None, "pos")], &sequences(6)).unwrap();
+    assert_eq!(encoded.examples[0].ids, [CLS, SEP]);
+}
+
+#[test]
+fn masked_language_models_read_pieces_with_special_tokens() {
+    let encoder = MaskedTextEncoder { tokenizer: bert(), max_length: 5 };
+    let text = |text: &str| Record::Text { text: text.into() };
+    let encoded = run(vec![text("a b c d"), text("")], &encoder).unwrap();
+    let ids: Vec<_> = encoded.examples.iter().map(|example| example.ids.clone()).collect();
+    assert_eq!(ids, [vec![CLS, 4, 5, 6, SEP], vec![CLS, 7, SEP]]);
+    assert!(encoded.examples.iter().all(|example| example.labels.is_empty()));
+    assert_eq!((encoded.records, encoded.untrainable, encoded.trained_tokens), (2, 1, 4));
+    let pair = Record::Completion { prompt: "a".into(), completion: "b".into() };
+    check(run(vec![pair], &encoder), &["data.csv:1:", "one text"]);
+    let short = MaskedTextEncoder { max_length: 2, ..encoder };
+    check(run(vec![text("a")], &short), &["max_length", "2 special"]);
 }
 
 fn tagged(words: &[&str], tags: &[&str]) -> TaggedWords {

@@ -90,16 +90,28 @@ impl Classification {
         })
     }
 
+    /// How often each class (row) was answered as which (column), `[C, C]`, for single labels.
+    ///
+    /// # Errors
+    /// As [`measure`](Self::measure), and for another problem.
+    pub fn confusion<M: Classify>(&self, model: &M) -> Result<Vec<Vec<usize>>> {
+        let all =
+            class_logits(model, &self.examples, self.batch_size, self.pad_id, &mut |_, _| {})?;
+        let count = all[0].len();
+        let mut table = vec![vec![0; count]; count];
+        for (example, logits) in self.examples.iter().zip(&all) {
+            table[wanted_class(&example.target, count)?][argmax(logits)] += 1;
+        }
+        Ok(table)
+    }
+
     fn single(&self, logits: &[Vec<f32>]) -> Result<Vec<Measure>> {
         let n = logits.len();
         let mut counts = vec![Counts::default(); logits[0].len()];
         let mut seen = BTreeSet::new();
         let (mut right, mut losses) = (0, Vec::with_capacity(n));
         for (example, logits) in self.examples.iter().zip(logits) {
-            let target = match example.target {
-                Target::Class(class) if (class as usize) < logits.len() => class as usize,
-                _ => return Err(misfit(&example.target, logits.len())),
-            };
+            let target = wanted_class(&example.target, logits.len())?;
             let answer = argmax(logits);
             losses.push(cross_entropy(logits, target));
             seen.extend([target, answer]);
@@ -182,7 +194,8 @@ impl<M: Classify> Evaluator<M> for Classification {
 /// The logits `[C]` of every example, in their order. Examples of like length share a batch.
 ///
 /// # Errors
-/// As [`Classify::class_logits`]; [`Error::Refused`] for logits that are not finite.
+/// As [`Classify::class_logits`]; [`Error::Refused`] for an example that the model cannot read, and for logits that are
+/// not finite.
 pub fn class_logits<M: Classify>(
     model: &M,
     examples: &[Example],
@@ -193,6 +206,10 @@ pub fn class_logits<M: Classify>(
     let Some(device) = model.devices().into_iter().next() else {
         return Err(Error::Refused("the model has no parameters".into()));
     };
+    for (i, example) in examples.iter().enumerate() {
+        let checked = example.check(model.spec());
+        checked.map_err(|why| Error::Refused(format!("example {i}, counted from 0: {why}")))?;
+    }
     let mut order: Vec<usize> = (0..examples.len()).collect();
     order.sort_by_key(|&i| std::cmp::Reverse(examples[i].ids.len()));
     let mut all = vec![Vec::new(); examples.len()];
@@ -229,6 +246,13 @@ fn cross_entropy(logits: &[f32], target: usize) -> f64 {
     let largest = logits.iter().fold(f32::NEG_INFINITY, |m, &x| m.max(x));
     let sum: f64 = logits.iter().map(|&x| f64::from(x - largest).exp()).sum();
     sum.ln() - f64::from(logits[target] - largest)
+}
+
+fn wanted_class(target: &Target, count: usize) -> Result<usize> {
+    match target {
+        Target::Class(class) if (*class as usize) < count => Ok(*class as usize),
+        other => Err(misfit(other, count)),
+    }
 }
 
 fn fitting(target: &Target, count: usize) -> Result<&[f32]> {

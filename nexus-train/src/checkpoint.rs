@@ -4,7 +4,7 @@ use crate::adamw::{AdamW, Moments};
 use crate::config::TrainPlan;
 use crate::state::TrainerState;
 use burn::tensor::{Device, Tensor, TensorData};
-use nexus_core::adapter::{load_adapter, save_adapter, train_alike, unload};
+use nexus_core::adapter::{load_adapter, train_alike, unload};
 use nexus_core::data::Tokenizer;
 use nexus_core::model::Model;
 use nexus_core::weights::{
@@ -98,7 +98,7 @@ pub(crate) fn save<M: Model>(
     let writing = AtomicFolder::create(&target)?;
     let path = writing.path();
     match snapshot.model.adapter() {
-        Some(_) => save_adapter(snapshot.model, snapshot.base, path)?,
+        Some(_) => weights::save_adapted(snapshot.model, snapshot.base, path)?,
         None => weights::save(snapshot.model, path, StoredDtype::F32)?,
     }
     if let Some(tokenizer) = snapshot.tokenizer {

@@ -7,6 +7,7 @@ use nexus_core::model::{Decoder, Model};
 use nexus_core::weights::read_bounded;
 use nexus_core::{Error, Result};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// A fine-tuning run, as a TOML file describes it. Unknown keys are refused.
@@ -14,7 +15,7 @@ use std::path::Path;
 /// | field | default | range |
 /// |---|---|---|
 /// | `method` | `lora` | `full`, `lora`, `head` |
-/// | `max_length` | the model's, at most 1024 | >= 2 tokens |
+/// | `max_length` | the model's, at most 1024; of classified texts and of pairs, at most 512 | >= 2 tokens |
 /// | `mask` | by the record's shape | `all`, `completion`, `assistant` |
 /// | `precision` | `f32` | `f32` |
 /// | `[lora]` | see [`LoraConfig`] | |
@@ -24,7 +25,8 @@ use std::path::Path;
 pub struct RunConfig {
     /// What is trained.
     pub method: Method,
-    /// Longest example in tokens; unset, what the model was made for, at most 1024.
+    /// Longest example in tokens; unset, see [`encode_options`](Self::encode_options) and
+    /// [`sequence_length`](Self::sequence_length).
     pub max_length: Option<usize>,
     /// Which text is trained.
     pub mask: Option<LossMask>,
@@ -109,12 +111,31 @@ impl RunConfig {
         toml::from_str(text).map_err(|why| Error::format(path, why))
     }
 
-    /// How records are encoded for training `model`.
+    /// How records are encoded for training `model`: at most `max_length` tokens, by default what the model was made
+    /// for and at most 1024.
     pub fn encode_options(&self, model: &Decoder) -> EncodeOptions {
         let default = EncodeOptions::default();
         let longest = default.max_length.min(model.config().max_positions);
         let max_length = self.max_length.unwrap_or(longest);
         EncodeOptions { max_length, mask: self.mask, ..default }
+    }
+
+    /// The most tokens of a text that is classified, or of either text of a pair: `max_length`, by default `longest`,
+    /// what the model was made for, and at most 512.
+    pub fn sequence_length(&self, longest: usize) -> usize {
+        self.max_length.unwrap_or(longest.min(512))
+    }
+
+    /// Has a LoRA run train and save `modules` whole: those of a head that is new, whose values no file holds. The
+    /// classes themselves are saved in any case.
+    pub fn save_whole(&mut self, modules: &[String]) {
+        let classes = |module: &String| {
+            module.split('.').any(|part| part.ends_with("classifier") || part == "score")
+        };
+        let wanted = modules.iter().filter(|module| !classes(module)).cloned();
+        let saved = self.lora.modules_to_save.iter().flatten().cloned();
+        let all: BTreeSet<String> = saved.chain(wanted).collect();
+        self.lora.modules_to_save = (!all.is_empty()).then(|| all.into_iter().collect());
     }
 
     /// Makes `model` ready for training by the chosen method.
@@ -148,6 +169,25 @@ impl LoraConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn new_modules_join_those_that_are_saved_whole() {
+        let mut config = RunConfig::default();
+        config.save_whole(&["classifier".into(), "classifier.dense".into(), "score".into()]);
+        assert_eq!(config.lora.modules_to_save, None);
+        config.lora.modules_to_save = Some(vec!["embed".into()]);
+        config.save_whole(&["bert.pooler.dense".into(), "pre_classifier".into()]);
+        let saved = ["bert.pooler.dense", "embed"].map(String::from);
+        assert_eq!(config.lora.modules_to_save.as_deref(), Some(&saved[..]));
+    }
+
+    #[test]
+    fn lengths_follow_the_model_up_to_a_limit() {
+        let config = RunConfig::default();
+        assert_eq!((config.sequence_length(128), config.sequence_length(4096)), (128, 512));
+        let config = RunConfig { max_length: Some(1000), ..config };
+        assert_eq!(config.sequence_length(128), 1000);
+    }
 
     #[test]
     fn a_file_sets_what_it_names_and_refuses_the_rest() {

@@ -27,11 +27,11 @@ pub(crate) struct StepGradient {
 }
 
 /// Sums the gradients of the micro-batches of `examples`, each divided by the weight of the whole step, so that the
-/// result does not depend on how the step is divided.
+/// result does not depend on how the step is divided. Each example comes with its number in the data, for errors.
 pub(crate) fn step_gradient<M: Model>(
     model: &M,
     objective: &dyn Objective<M>,
-    examples: Vec<Example>,
+    examples: Vec<(usize, Example)>,
     batch_size: usize,
     pad_id: u32,
     step: usize,
@@ -43,21 +43,25 @@ pub(crate) fn step_gradient<M: Model>(
         .cloned()
         .ok_or_else(|| Error::Refused("the model has no parameters".into()))?;
     let seed = mix(seed, step as u64);
-    let examples: Vec<Example> = examples
+    let (numbers, examples): (Vec<usize>, Vec<Example>) = examples
         .into_iter()
         .enumerate()
-        .map(|(i, example)| objective.prepare(example, mix(seed, u64::MAX - i as u64)))
-        .collect();
+        .map(|(i, (number, example))| {
+            (number, objective.prepare(example, mix(seed, u64::MAX - i as u64)))
+        })
+        .unzip();
+    for (number, example) in numbers.iter().zip(&examples) {
+        let checked = objective.check(model, example);
+        checked.map_err(|why| {
+            Error::Refused(format!("step {step}: training example {number}, counted from 0: {why}"))
+        })?;
+    }
     let weight: f64 = examples.iter().map(|example| objective.weight(example)).sum();
     let trained_tokens = examples.iter().map(|example| objective.labels(example)).sum();
     if trained_tokens == 0 || weight <= 0.0 {
         return Err(Error::Refused(format!(
             "step {step} has no trained token; encode the data again, dropping such records"
         )));
-    }
-    for example in &examples {
-        let checked = objective.check(model, example);
-        checked.map_err(|why| Error::Refused(format!("step {step}: {why}")))?;
     }
     let mut sum = SumGradients { taken: None, gradients: HashMap::new() };
     let mut loss = 0.0;

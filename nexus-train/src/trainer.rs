@@ -160,8 +160,10 @@ impl<M: Model> Run<'_, M> {
                 order = (epoch, self.order(&lengths, epoch));
             }
             let records = &order.1[(step - 1) % self.plan.steps_per_epoch];
-            let examples =
-                records.iter().map(|&i| self.data.train.get(i)).collect::<Result<Vec<_>>>()?;
+            let examples = records
+                .iter()
+                .map(|&i| Ok((i, self.data.train.get(i)?)))
+                .collect::<Result<Vec<_>>>()?;
             let stats = self.step(step, examples)?;
             self.progress.record_step(&stats);
             observer.on_step(&stats)?;
@@ -237,7 +239,7 @@ impl<M: Model> Run<'_, M> {
         )
     }
 
-    fn step(&mut self, step: usize, examples: Vec<Example>) -> Result<StepStats> {
+    fn step(&mut self, step: usize, examples: Vec<(usize, Example)>) -> Result<StepStats> {
         let began = Instant::now();
         let config = &self.plan.config;
         let pad_id = self.data.pad_id;

@@ -45,6 +45,8 @@ pub struct Pieces {
 pub struct Encoded<S = Vec<Example>> {
     /// The examples, in the records' order; each has at least one label.
     pub examples: S,
+    /// The records that were read.
+    pub records: usize,
     /// The records that were dropped because nothing of them is trained.
     pub untrainable: usize,
     /// The records that lost a part.
@@ -90,13 +92,11 @@ pub fn encode_to_disk<T: FromRow + Sync>(
     encoder.check()?;
     let mut out = Encoded::<()>::default();
     let mut writer = ExampleFileWriter::create(folder)?;
-    let mut read = 0;
     loop {
         let chunk = records.next_chunk(RECORDS_AT_ONCE, BYTES_AT_ONCE)?;
         if chunk.is_empty() {
             break;
         }
-        read += chunk.len();
         for (located, pieces) in std::iter::zip(&chunk, encode_all(&chunk, encoder)) {
             let pieces = pieces.map_err(|e| at(e, records.path(), located.line))?;
             out.count(&pieces);
@@ -105,12 +105,13 @@ pub fn encode_to_disk<T: FromRow + Sync>(
             }
         }
     }
-    check_any(writer.len(), read, records.path())?;
+    check_any(writer.len(), out.records, records.path())?;
     Ok(out.with(writer.finish()?))
 }
 
 impl Encoded<()> {
     fn count(&mut self, pieces: &Pieces) {
+        self.records += 1;
         self.untrainable += usize::from(pieces.examples.is_empty());
         self.truncated += usize::from(pieces.truncated);
         self.tokens += pieces.examples.iter().map(|e| e.ids.len()).sum::<usize>();
@@ -118,8 +119,8 @@ impl Encoded<()> {
     }
 
     fn with<S>(self, examples: S) -> Encoded<S> {
-        let Self { examples: (), untrainable, truncated, tokens, trained_tokens } = self;
-        Encoded { examples, untrainable, truncated, tokens, trained_tokens }
+        let Self { examples: (), records, untrainable, truncated, tokens, trained_tokens } = self;
+        Encoded { examples, records, untrainable, truncated, tokens, trained_tokens }
     }
 }
 

@@ -49,6 +49,10 @@ impl Encode<LabeledText> for SequenceEncoder {
             second.truncate(kept.1);
         }
         let (ids, mut types) = self.tokenizer.wrap_pair(&first, second.as_deref())?;
+        if ids.is_empty() {
+            let why = "the text has no token, and the tokenizer adds none; drop the record";
+            return Err(Error::Refused(why.into()));
+        }
         if types.iter().all(|&t| t == 0) {
             types.clear();
         }
@@ -198,7 +202,12 @@ fn longest_first(first: usize, second: usize, room: usize) -> (usize, usize) {
 }
 
 /// Refuses a length without room for one token beside the special tokens.
-fn check_length(field: &str, length: usize, tokenizer: &Tokenizer, pair: bool) -> Result<()> {
+pub(super) fn check_length(
+    field: &str,
+    length: usize,
+    tokenizer: &Tokenizer,
+    pair: bool,
+) -> Result<()> {
     let special = tokenizer.special_count(pair);
     if length > special {
         return Ok(());

@@ -1,5 +1,7 @@
 //! Token ids with their labels, the unit that models are trained on.
 
+use crate::model::{ModelConfig, Spec};
+
 /// The label of a token that no loss is computed for.
 pub const IGNORED: i32 = -100;
 
@@ -8,7 +10,7 @@ pub const IGNORED: i32 = -100;
 /// | objective | `labels` | `target` |
 /// |---|---|---|
 /// | causal language model | `[T]`: the token's id or [`IGNORED`], not shifted | `Unset` |
-/// | masked language model | `[T]`: the original id where masked, else [`IGNORED`] | `Unset` |
+/// | masked language model | `[T]`: the original id where masked, else [`IGNORED`]; empty before masking | `Unset` |
 /// | token classification | `[T]`: the class or [`IGNORED`] | `Unset` |
 /// | sequence to sequence | `[U]`: the ids of the answer, its end token included | `Unset` |
 /// | sequence classification | empty | `Class`, or `Values` for several labels and regression |
@@ -42,10 +44,68 @@ impl Example {
         Self { ids, labels, ..Self::default() }
     }
 
+    /// Checks that a model can read the tokens: there is one, and each id and each type has an embedding.
+    ///
+    /// # Errors
+    /// What is wrong and how to repair it.
+    pub fn check(&self, spec: &Spec) -> Result<(), String> {
+        if self.ids.is_empty() {
+            return Err("it has no token; drop the record, or give it a text".into());
+        }
+        check_ids(&self.ids, spec)?;
+        let ModelConfig::Encoder(config) = &spec.config else { return Ok(()) };
+        // Models without token types do not read them.
+        let known = |kind: &u8| config.token_types == 0 || usize::from(*kind) < config.token_types;
+        match self.types.iter().find(|kind| !known(kind)) {
+            None => Ok(()),
+            Some(kind) => Err(format!(
+                "token type {kind} is outside the model's {} (type_vocab_size); the model does not tell two texts \
+                 apart, so join them into one",
+                config.token_types
+            )),
+        }
+    }
+
+    /// Checks that every label that is not [`IGNORED`] is a token that the model knows.
+    ///
+    /// # Errors
+    /// What is wrong and how to repair it.
+    pub fn check_token_labels(&self, spec: &Spec) -> Result<(), String> {
+        let labels = self.labels.iter().filter(|&&label| label != IGNORED);
+        labels.map(|&label| label as u32).try_for_each(|label| check_ids(&[label], spec))
+    }
+
+    /// Checks that there are as many labels as tokens.
+    ///
+    /// # Errors
+    /// How many of each there are.
+    pub fn check_label_count(&self) -> Result<(), String> {
+        match (self.labels.len(), self.ids.len()) {
+            (labels, tokens) if labels == tokens => Ok(()),
+            (labels, tokens) => Err(format!("{labels} labels for {tokens} tokens")),
+        }
+    }
+
+    /// The number of labels that are not [`IGNORED`].
+    pub fn labelled_tokens(&self) -> usize {
+        self.labels.iter().filter(|&&label| label != IGNORED).count()
+    }
+
     /// The number of labels that a causal loss counts. Position 0 is never predicted, so its label
     /// does not count.
     pub fn trained_tokens(&self) -> usize {
         self.labels.iter().skip(1).filter(|&&l| l != IGNORED).count()
+    }
+}
+
+fn check_ids(ids: &[u32], spec: &Spec) -> Result<(), String> {
+    let vocabulary = spec.vocab_size();
+    match ids.iter().find(|&&id| id as usize >= vocabulary) {
+        None => Ok(()),
+        Some(id) => Err(format!(
+            "token id {id} is outside the model's vocabulary of {vocabulary}; \
+             was the data encoded with another tokenizer?"
+        )),
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{Columns, FromRow, Labeled, RecordStream, Target};
 use crate::{Error, Result};
@@ -119,46 +119,6 @@ impl LabelMap {
             }
             _ => Self::new(names),
         }
-    }
-
-    /// The classes of a `config.json`: its `id2label`, or `num_labels` classes; `None` where it has
-    /// neither.
-    ///
-    /// # Errors
-    /// [`Error::Config`] where the ids are not 0, 1, ..., or a name is not text or occurs twice.
-    pub fn from_config(config: &Map<String, Value>) -> Result<Option<Self>> {
-        let wrong = |value: String| {
-            let allowed = "an object of names with the keys \"0\", \"1\", ..., without a gap";
-            Error::config("id2label", value, allowed)
-        };
-        let entries = match (config.get("id2label"), config.get("num_labels")) {
-            (Some(Value::Object(entries)), _) => entries,
-            (None | Some(Value::Null), Some(count)) => {
-                let refuse = || Error::config("num_labels", count, format!("1 to {MAX_LABELS}"));
-                let small = count.as_u64().filter(|n| (1..=MAX_LABELS as u64).contains(n));
-                return Self::numbered(small.ok_or_else(refuse)? as usize).map(Some);
-            }
-            (None | Some(Value::Null), None) => return Ok(None),
-            (Some(other), _) => return Err(wrong(other.to_string())),
-        };
-        let name = |i: usize| {
-            let id = i.to_string();
-            let name = entries.get(&id).ok_or_else(|| wrong(format!("without {id:?}")))?;
-            name.as_str().map(str::to_owned).ok_or_else(|| wrong(format!("{id:?}: {name}")))
-        };
-        let names: Vec<String> = (0..entries.len()).map(name).collect::<Result<_>>()?;
-        Self::new(names).map(Some)
-    }
-
-    /// Writes `id2label` and `label2id` into a `config.json`, as transformers does.
-    pub fn write_config(&self, config: &mut Map<String, Value>) {
-        let names = self.names.iter().enumerate();
-        let by_id = names.clone().map(|(i, name)| (i.to_string(), name.clone().into()));
-        let by_name = names.map(|(i, name)| (name.clone(), i.into()));
-        config.insert("id2label".into(), Value::Object(by_id.collect()));
-        config.insert("label2id".into(), Value::Object(by_name.collect()));
-        // Told by the number of names; a stale one would contradict them.
-        config.remove("num_labels");
     }
 
     /// C, the number of classes.

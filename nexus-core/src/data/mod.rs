@@ -2,7 +2,7 @@
 //!
 //! [`RecordStream`] reads a file record by record ([`read_records`] all of it), [`encode`] or
 //! [`encode_to_disk`] turns each record into token ids and labels with an encoder
-//! ([`TextEncoder`], [`SequenceEncoder`], [`TokenEncoder`], [`Seq2SeqEncoder`]), [`epoch_order`]
+//! ([`TextEncoder`], [`MaskedTextEncoder`], [`SequenceEncoder`], [`TokenEncoder`], [`Seq2SeqEncoder`]), [`epoch_order`]
 //! says which examples make an optimizer step and [`collate`] pads them into a [`Batch`].
 
 mod batch;
@@ -10,6 +10,7 @@ mod chat;
 mod columns;
 mod decode_stream;
 mod encode;
+mod encode_masked;
 mod encode_task;
 mod encode_text;
 mod example;
@@ -39,6 +40,7 @@ pub use chat::{CHATML, ChatTemplate, Message, Segment};
 pub use columns::Columns;
 pub use decode_stream::DecodeStream;
 pub use encode::{Encode, Encoded, Pieces, encode, encode_to_disk};
+pub use encode_masked::MaskedTextEncoder;
 pub use encode_task::{Seq2SeqEncoder, SequenceEncoder, TokenEncoder, WordLabels};
 pub use encode_text::{EncodeOptions, LossMask, Overflow, TextEncoder, encode_records};
 pub use example::{Example, IGNORED, Target, pack_wrapped};

@@ -3,7 +3,7 @@
 use super::atomic::read_bounded;
 use super::tensor_file::TensorFile;
 use crate::json::Unique;
-use crate::model::{Init, ParameterSource, RandomSource, Spec, split_path};
+use crate::model::{Head, Init, ParameterSource, RandomSource, Spec, split_path};
 use crate::{Error, Result};
 use burn::tensor::Device;
 use serde::Deserialize;
@@ -30,12 +30,18 @@ pub(super) struct Checkpoint<'a> {
 #[derive(Debug)]
 pub(super) struct FreshHead {
     /// Gives the new parameters.
-    pub(super) source: RandomSource,
+    source: RandomSource,
     /// Whether the stored classes are the wanted ones.
-    pub(super) keep_classes: bool,
+    keep_classes: bool,
+    /// Our paths of the modules that were made up.
+    made: BTreeSet<String>,
 }
 
 impl FreshHead {
+    pub(super) fn new(source: RandomSource, keep_classes: bool) -> Self {
+        Self { source, keep_classes, made: BTreeSet::new() }
+    }
+
     /// Whether the parameter at `path` is made up rather than read.
     fn makes(&self, path: &str, stored: bool) -> bool {
         let (module, _) = split_path(path);
@@ -77,6 +83,12 @@ impl<'a> Checkpoint<'a> {
         self
     }
 
+    /// The modules that were made up, by their Hugging Face names.
+    pub(super) fn fresh_modules(&self) -> Vec<String> {
+        let made = self.fresh.iter().flat_map(|fresh| &fresh.made);
+        made.map(|module| self.spec.module_name(module)).collect()
+    }
+
     /// The key as this file spells it: older files leave out the prefix of the bare model.
     fn spelled(&self, key: &str) -> Option<String> {
         let spellings = self.spec.names().spellings(key).into_iter().flatten();
@@ -90,14 +102,16 @@ impl<'a> Checkpoint<'a> {
     /// Checks that nothing in the files was left over.
     pub(super) fn finish(mut self) -> Result<()> {
         let names = self.spec.names();
+        let replaced = self.fresh.is_some();
+        let other_head =
+            |key: &str| replaced && names.head_keys.iter().any(|head| key.starts_with(head));
         for (key, original) in names.copies {
-            if self.keys.contains_key(*key) && !self.used.contains(*key) {
+            // What a head that is left out is tied to does not matter.
+            let left_out = self.spec.head != Head::Language && other_head(key);
+            if self.keys.contains_key(*key) && !self.used.contains(*key) && !left_out {
                 self.check_copy(key, original)?;
             }
         }
-        let other_head = |key: &str| {
-            self.fresh.is_some() && names.head_keys.iter().any(|head| key.starts_with(head))
-        };
         let left: Vec<_> = self
             .keys
             .keys()
@@ -148,6 +162,7 @@ impl ParameterSource for Checkpoint<'_> {
         let stored = self.spec.stored_as(path);
         let is_stored = self.spelled(&stored.key).is_some();
         if let Some(fresh) = self.fresh.as_mut().filter(|fresh| fresh.makes(path, is_stored)) {
+            fresh.made.insert(split_path(path).0.to_string());
             return fresh.source.values(path, shape, init);
         }
         let mut expected = shape.to_vec();

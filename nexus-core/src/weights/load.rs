@@ -35,6 +35,16 @@ pub fn load<M: Model>(folder: &Path, device: &Device) -> Result<M> {
     read(folder, &Arc::new(read_spec(folder)?), device)
 }
 
+/// A model with a head that its files may lack.
+#[derive(Clone, Debug)]
+pub struct Headed<M> {
+    /// The model.
+    pub model: M,
+    /// The modules that start afresh, by their Hugging Face names. Whoever keeps less than the whole model must keep
+    /// these, because no file holds their values.
+    pub fresh: Vec<String>,
+}
+
 /// Loads the model in `folder` and puts `head` on top.
 ///
 /// What the files hold of that head is kept: the classes, when their names and the problem are the same, and the pooler.
@@ -47,7 +57,7 @@ pub fn load_with_head<M: Model>(
     device: &Device,
     head: Head,
     seed: u64,
-) -> Result<M> {
+) -> Result<Headed<M>> {
     let path = config_path(folder)?;
     let json = read_config(&path)?;
     // An architecture without a head that Nexus knows has no classes to keep.
@@ -56,10 +66,11 @@ pub fn load_with_head<M: Model>(
     let spec = Arc::new(Spec::with_head(json, &path, head)?);
     let source = RandomSource::new(seed, device);
     let checkpoint = Checkpoint::open(folder, &spec, device)?;
-    let mut checkpoint = checkpoint.with_fresh_head(FreshHead { source, keep_classes });
+    let mut checkpoint = checkpoint.with_fresh_head(FreshHead::new(source, keep_classes));
     let model = M::build(&mut checkpoint, Arc::clone(&spec))?;
+    let fresh = checkpoint.fresh_modules();
     checkpoint.finish()?;
-    Ok(model)
+    Ok(Headed { model, fresh })
 }
 
 /// Loads the model in `folder`, whatever its kind.

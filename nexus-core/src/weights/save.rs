@@ -5,7 +5,7 @@ use super::checkpoint::{INDEX, SINGLE, transpose};
 use super::parameters::{NamedParameter, parameters};
 use super::shards::{by_state_dict, shard_name, split, stale_files};
 use super::tensor_write::{StoredDtype, pending_tensors};
-use crate::model::Model;
+use crate::model::{Model, Spec};
 use crate::{Error, Result};
 use safetensors::View;
 use safetensors::tensor::Dtype;
@@ -14,6 +14,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+
+pub(super) const CONFIG: &str = "config.json";
 
 /// How a model is written.
 ///
@@ -76,13 +78,18 @@ pub fn save(model: &impl Model, folder: &Path, options: impl Into<SaveOptions>) 
     }
     tensors.sort_by(|(a, _), (b, _)| by_state_dict(a, b));
     write_weights(folder, tensors, max_shard_bytes)?;
+    write_config(spec, folder, dtype)
+}
+
+/// Writes the `config.json` of a model whose weights are stored as `dtype`.
+pub(super) fn write_config(spec: &Spec, folder: &Path, dtype: StoredDtype) -> Result<()> {
     let mut json = spec.json.clone();
     for field in ["dtype", "torch_dtype"] {
         if let Some(value) = json.get_mut(field) {
             *value = dtype.name().into();
         }
     }
-    let path = folder.join("config.json");
+    let path = folder.join(CONFIG);
     let text = serde_json::to_string_pretty(&json).map_err(|why| Error::format(&path, why))?;
     write_file(&path, (text + "\n").as_bytes())
 }

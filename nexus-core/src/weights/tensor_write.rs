@@ -43,7 +43,7 @@ pub enum StoredDtype {
 
 impl StoredDtype {
     /// Its name in a `config.json`.
-    pub(super) fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::F32 => "float32",
             Self::Bf16 => "bfloat16",

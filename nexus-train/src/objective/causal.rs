@@ -1,10 +1,10 @@
 //! Language modelling: every token is predicted from those before it.
 
-use super::{Objective, check_ids};
+use super::Objective;
 use burn::tensor::{Device, Tensor};
 use nexus_core::Result;
 use nexus_core::data::{Example, collate};
-use nexus_core::model::{Decoder, Pass, ids_tensor};
+use nexus_core::model::{Decoder, Model, Pass, ids_tensor};
 
 /// Mean cross-entropy of the labelled tokens, in nats per token.
 #[derive(Clone, Copy, Debug, Default)]
@@ -20,7 +20,9 @@ impl Objective<Decoder> for CausalLm {
     }
 
     fn check(&self, model: &Decoder, example: &Example) -> Result<(), String> {
-        check_ids(model, &example.ids)
+        example.check(model.spec())?;
+        example.check_label_count()?;
+        example.check_token_labels(model.spec())
     }
 
     fn loss_sum(

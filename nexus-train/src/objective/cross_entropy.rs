@@ -20,6 +20,17 @@ impl Weighting {
     }
 
     /// # Errors
+    /// What is wrong, when there are weights of another number of classes.
+    pub(super) fn check_classes(&self, classes: usize) -> Result<(), String> {
+        match &self.class_weights {
+            Some(weights) if weights.len() != classes => {
+                Err(format!("{} class weights for {classes} classes; give one each", weights.len()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// # Errors
     /// [`Error::Config`] for a weight or a smoothing out of range.
     pub(super) fn check(&self) -> Result<()> {
         if !(0.0..1.0).contains(&self.smoothing) {

@@ -1,30 +1,40 @@
 //! Masked language modelling.
 
+use super::Objective;
 use super::cross_entropy::{Weighting, cross_entropy_sum};
 use super::tokens::labelled;
-use super::{Objective, check_ids};
 use crate::step::{mix, unit};
 use burn::tensor::{Device, Tensor};
 use nexus_core::data::{Example, IGNORED, Tokenizer, collate};
-use nexus_core::model::{Encoder, Pass, TokenBatch};
+use nexus_core::model::{Encoder, Model, Pass, TokenBatch};
 use nexus_core::{Error, Result};
+use std::collections::HashSet;
 
 /// Mean cross-entropy of masked tokens, in nats per token (Devlin et al. 2018, arXiv:1810.04805, section 3.1): in every
-/// step, each token is chosen with `probability`; of the chosen ones 80 % become the mask token, 10 % a random token,
-/// 10 % stay.
+/// step, each token is chosen with a probability; of the chosen ones 80 % become the mask token, 10 % a random token of
+/// the vocabulary, 10 % stay. Special tokens are never chosen.
 ///
-/// Examples that come with labels keep them; special tokens are never chosen.
+/// Tokens are chosen one by one, as transformers does, not a fixed number of each text. Of a text where chance chooses
+/// none, one is chosen, as in the authors' program, so that every text is learned from in every step.
 #[derive(Clone, Debug)]
 pub struct MaskedLm {
-    probability: f64,
-    mask: u32,
-    vocabulary: u32,
-    special: Vec<u32>,
+    /// `None`: examples are masked already.
+    masking: Option<Masking>,
     weighting: Weighting,
 }
 
+/// How tokens are masked.
+#[derive(Clone, Debug)]
+struct Masking {
+    probability: f64,
+    mask: u32,
+    vocabulary: u32,
+    special: HashSet<u32>,
+}
+
 impl MaskedLm {
-    /// Masks tokens of `tokenizer`; `probability` is usually 0.15.
+    /// Masks tokens of `tokenizer`; `probability` is usually 0.15. What labels an example has is overwritten:
+    /// [`MaskedTextEncoder`](nexus_core::data::MaskedTextEncoder) gives none.
     ///
     /// # Errors
     /// [`Error::Config`] unless `probability` is above 0 and below 1; [`Error::Tokenizer`] when there is no mask token.
@@ -36,24 +46,20 @@ impl MaskedLm {
             let why = "it has no mask token; name one as mask_token in tokenizer_config.json";
             return Err(Error::Tokenizer { why: why.into() });
         };
-        Ok(Self {
+        // Those around a text need not be marked as special in the vocabulary.
+        let around = tokenizer.wrap_pair(&[], Some(&[]))?.0;
+        let masking = Masking {
             probability,
             mask,
             vocabulary: tokenizer.vocab_size() as u32,
-            special: tokenizer.special_ids(),
-            weighting: Weighting::default(),
-        })
+            special: tokenizer.special_ids().into_iter().chain(around).collect(),
+        };
+        Ok(Self { masking: Some(masking), weighting: Weighting::default() })
     }
 
-    /// For examples that are masked already.
+    /// For examples that are masked already: their labels say which tokens are learned, nothing is drawn.
     pub fn with_given_labels() -> Self {
-        Self {
-            probability: 0.0,
-            mask: 0,
-            vocabulary: 0,
-            special: Vec::new(),
-            weighting: Weighting::default(),
-        }
+        Self { masking: None, weighting: Weighting::default() }
     }
 
     /// Spreads this share of a target over the vocabulary.
@@ -65,21 +71,30 @@ impl MaskedLm {
         self.weighting.check()?;
         Ok(self)
     }
+}
 
+impl Masking {
     /// Masks one example; a pure function of the example and the seed.
-    fn mask(&self, mut example: Example, seed: u64) -> Example {
+    fn apply(&self, mut example: Example, seed: u64) -> Example {
         example.labels = vec![IGNORED; example.ids.len()];
-        for (i, id) in example.ids.iter_mut().enumerate() {
-            let seed = mix(seed, i as u64);
-            if self.special.contains(id) || unit(seed) >= self.probability {
+        let draws: Vec<(usize, u64)> = (0..example.ids.len())
+            .filter(|&i| !self.special.contains(&example.ids[i]))
+            .map(|i| (i, mix(seed, i as u64)))
+            .collect();
+        // The smallest number would be the first below a growing probability.
+        let least = draws.iter().min_by(|(_, a), (_, b)| unit(*a).total_cmp(&unit(*b)));
+        let least = least.map(|(i, _)| *i);
+        for (i, draw) in draws {
+            if unit(draw) >= self.probability && Some(i) != least {
                 continue;
             }
+            let id = &mut example.ids[i];
             example.labels[i] = *id as i32;
-            let choice = unit(mix(seed, 1));
+            let choice = unit(mix(draw, 1));
             if choice < 0.8 {
                 *id = self.mask;
             } else if choice < 0.9 {
-                *id = (unit(mix(seed, 2)) * f64::from(self.vocabulary)) as u32;
+                *id = (unit(mix(draw, 2)) * f64::from(self.vocabulary)) as u32;
             }
         }
         example
@@ -92,18 +107,20 @@ impl Objective<Encoder> for MaskedLm {
     }
 
     fn labels(&self, example: &Example) -> usize {
-        example.labels.iter().filter(|&&label| label != IGNORED).count()
+        example.labelled_tokens()
     }
 
     fn check(&self, model: &Encoder, example: &Example) -> Result<(), String> {
-        let labels: Vec<u32> =
-            example.labels.iter().filter(|&&l| l != IGNORED).map(|&l| l as u32).collect();
-        check_ids(model, example.ids.iter().chain(&labels))
+        example.check(model.spec())?;
+        example.check_label_count()?;
+        example.check_token_labels(model.spec())
     }
 
     fn prepare(&self, example: Example, seed: u64) -> Example {
-        let given = example.labels.iter().any(|&label| label != IGNORED);
-        if given || self.probability == 0.0 { example } else { self.mask(example, seed) }
+        match &self.masking {
+            Some(masking) => masking.apply(example, seed),
+            None => example,
+        }
     }
 
     fn loss_sum(

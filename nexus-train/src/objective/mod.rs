@@ -16,7 +16,7 @@ pub use tokens::TokenClassification;
 use burn::tensor::{Device, Tensor};
 use nexus_core::Result;
 use nexus_core::data::Example;
-use nexus_core::model::{Model, Pass};
+use nexus_core::model::Pass;
 
 /// A training objective for models of type `M`.
 ///
@@ -53,16 +53,4 @@ pub trait Objective<M> {
         device: &Device,
         pass: &Pass,
     ) -> Result<Tensor<1>>;
-}
-
-/// Checks that every token has an embedding.
-fn check_ids<'a>(model: &impl Model, ids: impl IntoIterator<Item = &'a u32>) -> Result<(), String> {
-    let vocabulary = model.spec().vocab_size();
-    match ids.into_iter().find(|&&id| id as usize >= vocabulary) {
-        None => Ok(()),
-        Some(id) => Err(format!(
-            "token id {id} is outside the model's vocabulary of {vocabulary}; \
-             was the data encoded with another tokenizer?"
-        )),
-    }
 }

@@ -1,12 +1,12 @@
 //! Answers from sources.
 
+use super::Objective;
 use super::cross_entropy::{Weighting, cross_entropy_sum};
 use super::tokens::labelled;
-use super::{Objective, check_ids};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use nexus_core::Result;
 use nexus_core::data::{Example, IGNORED, PairBatch, collate_pairs};
-use nexus_core::model::{EncoderDecoder, Pass, TokenBatch, ids_tensor};
+use nexus_core::model::{EncoderDecoder, Model, Pass, TokenBatch, ids_tensor};
 use nexus_kernels::linear_cross_entropy;
 
 /// Mean cross-entropy of the answers' tokens, in nats per token. The decoder reads the answer shifted by one: the start
@@ -39,16 +39,12 @@ impl Objective<EncoderDecoder> for Seq2Seq {
     }
 
     fn labels(&self, example: &Example) -> usize {
-        example.labels.iter().filter(|&&label| label != IGNORED).count()
+        example.labelled_tokens()
     }
 
     fn check(&self, model: &EncoderDecoder, example: &Example) -> Result<(), String> {
-        if example.ids.is_empty() {
-            return Err("the source has no token".into());
-        }
-        let labels: Vec<u32> =
-            example.labels.iter().filter(|&&l| l != IGNORED).map(|&l| l as u32).collect();
-        check_ids(model, example.ids.iter().chain(&labels))
+        example.check(model.spec()).map_err(|why| format!("the source: {why}"))?;
+        example.check_token_labels(model.spec())
     }
 
     fn loss_sum(

@@ -1,7 +1,7 @@
 //! Classification and regression of whole sequences.
 
+use super::Objective;
 use super::cross_entropy::{Weighting, cross_entropy_sum, row};
-use super::{Objective, check_ids};
 use burn::tensor::{Device, Tensor, activation};
 use nexus_core::data::{Example, Problem, Target, collate};
 use nexus_core::model::{Classify, Pass, TokenBatch};
@@ -14,6 +14,8 @@ use nexus_core::{Error, Result};
 /// | single label | mean cross-entropy, in nats | [`Target::Class`] |
 /// | several labels | mean binary cross-entropy over B x C, in nats | [`Target::Values`] of 0 and 1 |
 /// | regression | mean squared error over B x C | [`Target::Values`] |
+///
+/// Class weights and label smoothing are for single labels; for the other problems they are refused.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SequenceClassification {
     weighting: Weighting,
@@ -64,15 +66,18 @@ impl<M: Classify> Objective<M> for SequenceClassification {
     }
 
     fn check(&self, model: &M, example: &Example) -> Result<(), String> {
-        check_ids(model, &example.ids)?;
+        example.check(model.spec())?;
         let Some(classes) = model.spec().classes() else {
             return Err("the model has no classification head; load it with one".into());
         };
         let count = classes.len();
-        let weights = self.weighting.class_weights.as_ref();
-        if let Some(weights) = weights.filter(|weights| weights.len() != count) {
-            return Err(format!("{} class weights for {count} classes", weights.len()));
+        if classes.problem != Problem::SingleLabel && self.weighting != Weighting::default() {
+            return Err(format!(
+                "class weights and label smoothing are for single labels only, not for problem_type = {}; leave them out",
+                classes.problem.name()
+            ));
         }
+        self.weighting.check_classes(count)?;
         match (classes.problem, &example.target) {
             (_, Target::Unset) => Err("the example has no label".into()),
             (Problem::SingleLabel, Target::Class(class)) if (*class as usize) < count => Ok(()),

@@ -1,11 +1,11 @@
 //! Classification of every token.
 
+use super::Objective;
 use super::cross_entropy::{Weighting, cross_entropy_sum};
-use super::{Objective, check_ids};
 use burn::tensor::{Device, Tensor};
 use nexus_core::Result;
 use nexus_core::data::{Example, IGNORED, collate};
-use nexus_core::model::{Encoder, Pass, TokenBatch};
+use nexus_core::model::{Encoder, Head, Model, Pass, TokenBatch};
 
 /// Mean cross-entropy of the labelled tokens, in nats per token; labels of -100 are left out.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -47,17 +47,17 @@ impl Objective<Encoder> for TokenClassification {
     }
 
     fn labels(&self, example: &Example) -> usize {
-        example.labels.iter().filter(|&&label| label != IGNORED).count()
+        example.labelled_tokens()
     }
 
     fn check(&self, model: &Encoder, example: &Example) -> Result<(), String> {
-        check_ids(model, &example.ids)?;
-        if example.labels.len() != example.ids.len() {
-            let (labels, tokens) = (example.labels.len(), example.ids.len());
-            return Err(format!("{labels} labels for {tokens} tokens"));
-        }
-        let count =
-            nexus_core::model::Model::spec(model).classes().map_or(0, |classes| classes.len());
+        example.check(model.spec())?;
+        example.check_label_count()?;
+        let Head::Tokens(classes) = &model.spec().head else {
+            return Err("the model has no head for tokens; load it with one".into());
+        };
+        let count = classes.len();
+        self.weighting.check_classes(count)?;
         let known = |label: i32| label == IGNORED || (0..count as i32).contains(&label);
         match example.labels.iter().find(|&&label| !known(label)) {
             Some(label) => Err(format!("class {label} is not one of the model's {count}")),
