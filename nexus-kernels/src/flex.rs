@@ -4,9 +4,10 @@
 //! The products are those of the `gemm` crate on all rayon threads. It splits the output over the threads, never the
 //! inner dimension, so a result has the same bits for any number of threads.
 
+use crate::pool;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, DType, DispatchDevice, ExtensionType, TensorMetadata};
-use burn::tensor::{Bytes, Device, Shape};
+use burn::tensor::{Device, Shape};
 use burn_flex::{Flex, FlexTensor, Layout};
 use rayon::prelude::*;
 use std::mem::MaybeUninit;
@@ -136,7 +137,7 @@ pub(crate) fn elements(tensor: &FlexTensor) -> std::borrow::Cow<'_, [f32]> {
 /// A tensor around a buffer.
 pub(crate) fn tensor<const D: usize>(data: Vec<f32>, shape: [usize; D]) -> FlexTensor {
     assert_eq!(data.len(), shape.iter().product::<usize>());
-    FlexTensor::new(Bytes::from_elems(data), Layout::contiguous(Shape::from(shape)), DType::F32)
+    FlexTensor::new(pool::bytes(data), Layout::contiguous(Shape::from(shape)), DType::F32)
 }
 
 /// A buffer of `len` elements that `fill` writes completely.
@@ -144,7 +145,7 @@ pub(crate) fn tensor<const D: usize>(data: Vec<f32>, shape: [usize; D]) -> FlexT
 /// # Safety
 /// `fill` must initialise every element.
 pub(crate) unsafe fn filled(len: usize, fill: impl FnOnce(&mut [MaybeUninit<f32>])) -> Vec<f32> {
-    let mut data = Vec::with_capacity(len);
+    let mut data = pool::with_capacity(len);
     fill(&mut data.spare_capacity_mut()[..len]);
     // SAFETY: the capacity is at least `len`, and the caller promises that the elements are initialised.
     unsafe { data.set_len(len) };

@@ -14,6 +14,8 @@ mod rms_norm;
 mod swiglu;
 
 #[cfg(feature = "flex")]
+mod pool;
+#[cfg(feature = "flex")]
 mod storage;
 #[cfg(all(test, feature = "flex"))]
 mod testing;
@@ -29,6 +31,13 @@ pub use linear::{WeightLayout, linear};
 pub use low_rank::low_rank_linear;
 pub use rms_norm::{add_rms_norm, rms_norm};
 pub use swiglu::swiglu;
+
+#[cfg(feature = "flex")]
+pub use pool::release_memory;
+
+/// Gives the memory that is kept for later tensors back to the system; without the CPU backend there is none.
+#[cfg(not(feature = "flex"))]
+pub fn release_memory() {}
 
 /// The same operations from plain burn ops: what every backend but the CPU one runs, and what the fast paths agree with.
 pub mod reference {

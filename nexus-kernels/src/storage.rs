@@ -3,9 +3,10 @@
 //! Fresh memory costs a page fault per 4 KiB, several times the cost of writing memory that the process already has, so
 //! an op writes into a buffer that nobody else holds where it can.
 
+use crate::pool;
 use burn::backend::DispatchDevice;
-use burn::tensor::{DType, Shape, Tensor, TensorData};
-use burn_flex::FlexTensor;
+use burn::tensor::{DType, Shape, Tensor};
+use burn_flex::{FlexTensor, Layout};
 
 /// Whether `tensor` is `f32` on the flex backend, as the fast paths need.
 pub(crate) fn on_flex<const D: usize>(tensor: &Tensor<D>) -> bool {
@@ -32,7 +33,8 @@ pub(crate) fn pointer(tensor: &FlexTensor) -> *const f32 {
 
 /// A tensor of `shape` with these values.
 pub(crate) fn from_vec(values: Vec<f32>, shape: impl Into<Shape>) -> FlexTensor {
-    FlexTensor::from_data(TensorData::new(values, shape))
+    let layout = Layout::contiguous(shape.into());
+    FlexTensor::new(pool::bytes(values), layout, DType::F32)
 }
 
 /// Memory that an op writes in full.
@@ -47,7 +49,7 @@ pub(crate) struct Target {
 impl Target {
     /// New memory for `n` elements.
     pub(crate) fn new(n: usize) -> Self {
-        let mut values: Vec<f32> = Vec::with_capacity(n);
+        let mut values = pool::with_capacity(n);
         Self { write: values.as_mut_ptr(), fresh: Some((values, n)) }
     }
 
