@@ -102,6 +102,7 @@ fn classify<M: Classify>(args: &Args, longest: usize) -> Result<(), Failure> {
     };
     let measure = |model: &M| evaluator.iter().map(|e| e.evaluate(model)).collect();
     let before: Result<Vec<_>, _> = measure(&model);
+    let before = before?;
 
     let objective = SequenceClassification::new().with_label_smoothing(args.label_smoothing)?;
     let base = args.model.display().to_string();
@@ -125,7 +126,7 @@ fn classify<M: Classify>(args: &Args, longest: usize) -> Result<(), Failure> {
         data,
         config: serde_json::to_value(&config)?,
         train: Some(trained.report),
-        before: before?,
+        before,
         after: measure(&trained.model)?,
     };
     report.save(&args.out)?;
