@@ -88,8 +88,8 @@ pub(crate) fn cut_file(path: &Path, mut attack: impl FnMut(usize)) {
     std::fs::write(path, whole).unwrap();
 }
 
-/// Where to cut a safetensors file: everywhere below 64 KiB. A larger one is cut inside its first 8 bytes, around each
-/// mark and quote of the header, around the header's end and around the ends of all tensors.
+/// Where to cut a file: everywhere below 64 KiB. A larger one, which must be of safetensors, is cut inside its first 8
+/// bytes, around each mark and quote of the header, around the header's end and around the ends of all tensors.
 fn cuts(bytes: &[u8]) -> Vec<usize> {
     if bytes.len() < 64 << 10 {
         return (0..bytes.len()).collect();
