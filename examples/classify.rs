@@ -2,7 +2,7 @@
 
 use clap::Parser;
 use nexus_core::data::{ExampleSource, LabelMap, LabeledText, Problem, SequenceEncoder, Tokenizer};
-use nexus_core::model::{Classes, Classify, Decoder, Encoder, Head, ModelConfig};
+use nexus_core::model::{Classes, Classify, Decoder, Encoder, Head, ModelConfig, with_pad_token};
 use nexus_core::report::RunReport;
 use nexus_core::stage::{Evaluator, TrainData, Trainer};
 use nexus_core::weights::{Headed, load_with_head, read_spec};
@@ -89,6 +89,7 @@ fn classify<M: Classify>(args: &Args, longest: usize) -> Result<(), Failure> {
     config.save_whole(&fresh);
     let tokenizer = Tokenizer::load(&folder)?;
     tokenizer.check_vocabulary(model.spec().vocab_size())?;
+    let model = with_pad_token(model, tokenizer.pad());
     let max_length = config.sequence_length(longest);
     let encoder = SequenceEncoder { tokenizer: tokenizer.clone(), labels, problem, max_length };
 
@@ -102,6 +103,7 @@ fn classify<M: Classify>(args: &Args, longest: usize) -> Result<(), Failure> {
     };
     let measure = |model: &M| evaluator.iter().map(|e| e.evaluate(model)).collect();
     let before: Result<Vec<_>, _> = measure(&model);
+    let before = before?;
 
     let objective = SequenceClassification::new().with_label_smoothing(args.label_smoothing)?;
     let base = args.model.display().to_string();
@@ -122,7 +124,7 @@ fn classify<M: Classify>(args: &Args, longest: usize) -> Result<(), Failure> {
         classes,
         data: reader.files,
         train: Some(trained.report),
-        before: before?,
+        before,
         after: measure(&trained.model)?,
         ..new_report("Classifier on", &base, &args.device, &config)?
     };

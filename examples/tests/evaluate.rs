@@ -73,7 +73,7 @@ fn what_is_wrong_is_said_with_exit_code_1_and_wrong_usage_with_2() {
     };
     assert!(choice(model, &data).error().contains("q.jsonl:1: "));
     assert!(choice(model, "missing.jsonl").error().contains("missing.jsonl"));
-    assert!(choice("missing", &data).error().contains("no such folder"));
+    assert!(choice("missing", &data).error().contains("neither a folder"));
     let args = ["--model", model, "--task", "choice", "--data", &data, "--device", "abacus"];
     assert!(program("evaluate", &args, "").error().contains("flex"));
     for wrong in [&["--task", "guess"][..], &["--model"], &[]] {

@@ -2,7 +2,7 @@
 
 mod attack;
 
-use attack::{JSON_WORDS, confined, copy, cuts, each_field, golden, mutate, refuses, survives};
+use attack::{JSON_WORDS, confined, copy, cut_file, each_field, golden, mutate, refuses, survives};
 use nexus_core::Result;
 use nexus_core::adapter::load_adapter;
 use nexus_core::model::Decoder;
@@ -228,11 +228,9 @@ fn adapters_that_are_no_adapters() {
         refuse("many large patterns", &config.to_string(), "rank_pattern");
 
         fs::write(&path, &whole).unwrap();
-        let whole = fs::read(&weights).unwrap();
-        for cut in cuts(whole.len()) {
-            fs::write(&weights, &whole[..cut]).unwrap();
+        cut_file(&weights, |cut| {
             refuses(format!("weights cut at {cut}"), "damaged", || attach(&model, folder.path()));
-        }
+        });
         let key = |i| {
             format!(r#""base_model.model.{i}":{{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}"#)
         };

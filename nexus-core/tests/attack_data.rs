@@ -2,7 +2,7 @@
 
 mod attack;
 
-use attack::{JSON_WORDS, confined, cuts, mutate, refuses, survives};
+use attack::{JSON_WORDS, confined, cut_file, mutate, refuses, survives};
 use nexus_core::Result;
 use nexus_core::data::{Columns, FromRow, LabeledText, Record, RecordStream};
 use parquet::basic::Compression;
@@ -82,10 +82,9 @@ fn parquet_cut_and_mutated() {
         for (name, whole) in [("pandas", golden), ("snappy", snappy), ("plain", plain)] {
             let (_dir, path) = file("data.parquet", &whole);
             let words: &[&[u8]] = &[b"PAR1", b"\xff\xff\xff\xff\x0f", b"\x15", b"\x19\xfc"];
-            for cut in cuts(whole.len()) {
-                fs::write(&path, &whole[..cut]).unwrap();
+            cut_file(&path, |cut| {
                 refuses(format!("{name} cut at {cut}"), "data.parquet", || read(&path));
-            }
+            });
             mutate(&whole, words, |seed, bytes| {
                 fs::write(&path, bytes).unwrap();
                 let _ = survives(format!("{name}, mutation {seed}"), || read(&path));

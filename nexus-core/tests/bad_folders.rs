@@ -1,5 +1,6 @@
 //! Damaged and mismatched model and adapter folders: one clear error each, naming the place.
 
+use nexus_core::Error;
 use nexus_core::adapter::load_adapter;
 use nexus_core::model::Decoder;
 use nexus_core::weights::{OwnedTensor, TensorFile, load, write_tensors};
@@ -56,15 +57,20 @@ fn missing_files_are_named() {
     assert_error(folder.path(), &["config.json"]);
 }
 
+/// Shortens a file byte by byte; what is loaded from `folder` must name the file at every length.
+fn assert_error_at_every_length(folder: &Path, name: &str) {
+    let file = fs::OpenOptions::new().write(true).open(folder.join(name)).unwrap();
+    for length in (0..file.metadata().unwrap().len()).rev() {
+        file.set_len(length).unwrap();
+        assert_error(folder, &[name, "damaged"]);
+    }
+}
+
 #[test]
 fn a_truncated_file_is_refused_at_every_length() {
-    let folder = model();
-    let path = folder.path().join("model.safetensors");
-    let bytes = fs::read(&path).unwrap();
-    for length in [0, 1, 7, 8, 9, 100, bytes.len() / 2, bytes.len() - 1] {
-        fs::write(&path, &bytes[..length]).unwrap();
-        assert_error(folder.path(), &["model.safetensors", "damaged"]);
-    }
+    assert_error_at_every_length(model().path(), "model.safetensors");
+    let shards = copy(&golden("llama_sharded/model"));
+    assert_error_at_every_length(shards.path(), "model-00004-of-00004.safetensors");
 }
 
 #[test]
@@ -208,6 +214,57 @@ fn adapters_that_do_not_fit_are_refused() {
     let folder = copy(&source);
     fs::remove_file(folder.path().join(weights)).unwrap();
     assert!(adapter_error(folder.path()).contains(weights));
+}
+
+/// An adapter whose tensors have the right names and other shapes: of another width, of another rank, of two adapters.
+#[test]
+fn two_adapters_with_clashing_shapes() {
+    let device = nexus_core::device("flex").unwrap();
+    let base = |case: &str| -> Decoder { load(&golden(case).join("model"), &device).unwrap() };
+    let mismatch = |model: Decoder, folder: &Path| match load_adapter(model, folder).unwrap_err() {
+        Error::Weights { key, expected, found } => (key, expected, found),
+        other => panic!("{other}"),
+    };
+    let names = |tensor: &str, expected: &str, found: &str| {
+        let key = format!("base_model.model.model.layers.0.self_attn.{tensor}.weight");
+        (key, format!("shape {expected}"), format!("shape {found}"))
+    };
+    // Of other widths: 8 heads of 4, 4 heads of 8 and 6 heads of 4 on 24 columns.
+    let (untied, mistral) = (golden("llama_untied/adapter"), golden("mistral/adapter"));
+    let error = mismatch(base("llama_untied"), &mistral);
+    assert_eq!(error, names("q_proj.lora_B", "[32, 4]", "[24, 4]"));
+    let error = mismatch(base("mistral"), &untied);
+    assert_eq!(error, names("q_proj.lora_B", "[24, 4]", "[32, 4]"));
+
+    // The configuration of one rank beside the tensors of another.
+    let folder = copy(&untied);
+    let path = folder.path().join("adapter_config.json");
+    let mut config: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    config["r"] = 2.into();
+    fs::write(&path, config.to_string()).unwrap();
+    let error = mismatch(base("llama_untied"), folder.path());
+    assert_eq!(error, names("q_proj.lora_A", "[2, 24]", "[4, 24]"));
+    config["r"] = 4.into();
+    config["rank_pattern"] = json!({"layers.0.self_attn.o_proj": 3});
+    fs::write(&path, config.to_string()).unwrap();
+    let error = mismatch(base("llama_untied"), folder.path());
+    assert_eq!(error, names("o_proj.lora_A", "[3, 32]", "[4, 32]"));
+
+    // A of one adapter with B of the other.
+    let folder = copy(&untied);
+    let weights = "adapter_model.safetensors";
+    let mut tensors = BTreeMap::new();
+    for (source, part) in [(&untied, "lora_A"), (&mistral, "lora_B")] {
+        let mut file = TensorFile::open(&source.join(weights)).unwrap();
+        let names: Vec<String> = file.names().map(str::to_string).collect();
+        for name in names.into_iter().filter(|name| name.contains(part)) {
+            let (values, shape) = file.read_f32(&name).unwrap();
+            tensors.insert(name, OwnedTensor::f32(&values, &shape));
+        }
+    }
+    write_tensors(&folder.path().join(weights), &tensors).unwrap();
+    let error = mismatch(base("llama_untied"), folder.path());
+    assert_eq!(error, names("q_proj.lora_B", "[32, 4]", "[24, 4]"));
 }
 
 #[test]

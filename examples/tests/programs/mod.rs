@@ -2,7 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
 
 use nexus_core::data::Tokenizer;
-use nexus_core::model::{Decoder, Model, RandomSource, Spec};
+use nexus_core::model::{Decoder, Encoder, Model, RandomSource, Spec};
 use nexus_core::weights::{StoredDtype, save};
 use serde_json::{Value, json};
 use std::io::Write;
@@ -64,22 +64,55 @@ pub fn golden(name: &str) -> PathBuf {
 
 /// Writes a small random model with a tokenizer.
 pub fn random_model(folder: &Path) {
+    random_model_of(folder, 16);
+}
+
+/// The same with D = `width`.
+pub fn random_model_of(folder: &Path, width: usize) {
     let texts = ["the cat sat on the mat. which animal sat? a cat, a dog, a bird.".to_string()];
     let tokenizer = Tokenizer::train_bpe(texts.into_iter(), 290, &[]).unwrap();
-    let Value::Object(config) = json!({
-        "model_type": "llama", "vocab_size": tokenizer.vocab_size(), "hidden_size": 16,
+    let config = json!({
+        "model_type": "llama", "vocab_size": tokenizer.vocab_size(), "hidden_size": width,
         "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4,
         "num_key_value_heads": 2, "hidden_act": "silu", "max_position_embeddings": 64,
         "rms_norm_eps": 1e-6, "rope_theta": 10000.0, "tie_word_embeddings": false,
-        "initializer_range": 0.4,
-    }) else {
-        unreachable!()
-    };
+        // Logits far apart, at any width.
+        "initializer_range": 1.6 / (width as f64).sqrt(),
+    });
+    random::<Decoder>(folder, config);
+    tokenizer.save(folder).unwrap();
+}
+
+/// The words of [`random_bert`].
+pub const WORDS: [&str; 8] = ["cat", "dog", "bird", "mat", "the", "a", "sat", "on"];
+
+/// Writes a small random BERT without a head, with a tokenizer of [`WORDS`].
+pub fn random_bert(folder: &Path) {
+    let tokens = [&["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"][..], &WORDS].concat();
+    let config = json!({
+        "architectures": ["BertModel"], "model_type": "bert", "vocab_size": tokens.len(),
+        "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4,
+        "intermediate_size": 40, "max_position_embeddings": 20, "type_vocab_size": 2,
+        "hidden_dropout_prob": 0.0, "initializer_range": 0.3,
+    });
+    random::<Encoder>(folder, config);
+    std::fs::write(folder.join("vocab.txt"), tokens.join("\n")).unwrap();
+}
+
+fn random<M: Model>(folder: &Path, config: Value) {
+    let Value::Object(config) = config else { unreachable!() };
     let spec = Arc::new(Spec::from_json(config, Path::new("config.json")).unwrap());
     let device = nexus_core::device("flex").unwrap();
-    let model = Decoder::build(&mut RandomSource::new(7, &device), spec).unwrap();
+    let model = M::build(&mut RandomSource::new(7, &device), spec).unwrap();
     save(&model, folder, StoredDtype::F32).unwrap();
-    tokenizer.save(folder).unwrap();
+}
+
+/// Copies the files of a folder into another.
+pub fn copy(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
 }
 
 /// Writes a file of lines and gives its path.

@@ -1,6 +1,6 @@
 //! Attaching adapters to a model, merging them, taking them off.
 
-use super::config::AdapterConfig;
+use super::config::{AdapterConfig, Modules};
 use super::detached::{Adapter, Site, each_site};
 use super::names::VOCABULARY;
 use super::select::Selection;
@@ -51,14 +51,24 @@ pub fn attach<M: Model>(model: M, config: &AdapterConfig, seed: u64) -> Result<M
     let selection = Selection::new(&config)?;
     let mut model = model;
     let (mut parts, mut modules) = (BTreeMap::new(), BTreeSet::new());
+    let mut saved = Vec::new();
     each_site(&mut model, |site| {
-        if selection.targets(&site.module, site.table) && !selection.saves(&site.module) {
-            let part = fresh(&site, &selection, &config, seed)?;
-            parts.insert(site.path, part);
-            modules.insert(site.module);
+        if !selection.targets(&site.module, site.table) {
+            return Ok(());
         }
+        if selection.saves(&site.module) {
+            saved.push(site.module);
+            return Ok(());
+        }
+        let part = fresh(&site, &selection, &config, seed)?;
+        parts.insert(site.path, part);
+        modules.insert(site.module);
         Ok(())
     })?;
+    // PEFT stumbles over a module that is a target and saved whole (DistilBERT's pre_classifier).
+    if !saved.is_empty() && config.exclude_modules.is_none() {
+        config.exclude_modules = Some(Modules::Names(saved));
+    }
     if parts.is_empty() {
         return Err(selects_nothing(&mut model, &config));
     }

@@ -40,10 +40,13 @@ pub trait Model: Module {
     fn set_spec(&mut self, spec: Arc<Spec>);
 }
 
-/// The model with this padding token in its `config.json`. transformers needs it to find the last token of each sequence
-/// where a decoder classifies, and refuses batches of more than one sequence without it.
+/// The model with this padding token in its `config.json`, unless that names one. transformers needs it to find the last
+/// token of each sequence where a decoder classifies, and refuses batches of more than one sequence without it.
 pub fn with_pad_token<M: Model>(mut model: M, id: u32) -> M {
     let mut spec = (**model.spec()).clone();
+    if spec.json.get("pad_token_id").is_some_and(|pad| !pad.is_null()) {
+        return model;
+    }
     spec.json.insert("pad_token_id".into(), id.into());
     model.set_spec(Arc::new(spec));
     model

@@ -5,6 +5,7 @@ use nexus_core::Result;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -75,18 +76,35 @@ pub(crate) fn copy(folder: &Path) -> tempfile::TempDir {
     target
 }
 
-/// Where to cut a file of `length` bytes: everywhere if it is small, else in its head and tail and in steps.
-pub(crate) fn cuts(length: usize) -> Vec<usize> {
-    match length {
-        0..=3000 => (0..length).collect(),
-        _ => {
-            let steps = (0..length).step_by(length / 256 + 1);
-            let mut cuts: Vec<_> = (0..600).chain(steps).chain(length - 64..length).collect();
-            cuts.sort_unstable();
-            cuts.dedup();
-            cuts
-        }
+/// Shortens the file at `path` to each of its [`cuts`], the longest first, and calls `attack` with each length. The file is
+/// whole again in the end.
+pub(crate) fn cut_file(path: &Path, mut attack: impl FnMut(usize)) {
+    let whole = std::fs::read(path).unwrap();
+    let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+    for cut in cuts(&whole).into_iter().rev() {
+        file.set_len(cut as u64).unwrap();
+        attack(cut);
     }
+    std::fs::write(path, whole).unwrap();
+}
+
+/// Where to cut a file: everywhere below 64 KiB. A larger one, which must be of safetensors, is cut inside its first 8
+/// bytes, around each mark and quote of the header, around the header's end and around the ends of all tensors.
+fn cuts(bytes: &[u8]) -> Vec<usize> {
+    if bytes.len() < 64 << 10 {
+        return (0..bytes.len()).collect();
+    }
+    let end = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let header = &bytes[8..end];
+    let marks = header.iter().enumerate().filter(|(_, byte)| br#"{}[],:""#.contains(byte));
+    let entries: serde_json::Map<String, Value> = serde_json::from_slice(header).unwrap();
+    let offsets = entries.values().flat_map(|entry| entry["data_offsets"].as_array());
+    let ends = offsets.flatten().map(|offset| end + offset.as_u64().unwrap() as usize);
+    let boundaries: BTreeSet<usize> =
+        marks.map(|(at, _)| 8 + at).chain([end]).chain(ends).collect();
+    let around = boundaries.into_iter().flat_map(|at| at - 1..=at + 1);
+    let cuts: BTreeSet<usize> = (0..8).chain(around).filter(|&cut| cut < bytes.len()).collect();
+    cuts.into_iter().collect()
 }
 
 /// Calls `attack` with the number of each mutation and the mutated bytes: flipped bits, extreme numbers, pieces removed,
