@@ -42,7 +42,7 @@ fn encoder_logits(model: &Encoder) -> Vec<f32> {
 
 fn answer_logits(model: &EncoderDecoder) -> Vec<f32> {
     let pass = Pass::inference();
-    let memory = model.encode(&tokens(), &pass);
+    let memory = model.encode(&tokens(), &pass).unwrap();
     let hidden = model.decode(ids_tensor(&[0, 5, 9, 0, 7, 8], [2, 3], &device()), &memory, &pass);
     values(model.logits(hidden.flatten(0, 1), &pass))
 }

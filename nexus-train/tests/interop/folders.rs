@@ -32,7 +32,7 @@ fn with_head<M: Outputs, O: Objective<M> + 'static>(
         label(row, example);
     }
     let folder = case.folder.join("model");
-    let model: M = load_with_head(&folder, &device(), head, 5).unwrap();
+    let model: M = load_with_head(&folder, &device(), head, 5).unwrap().model;
     comparison.model("base", &model, StoredDtype::F32);
     let model = train(train_all(model), objective, &comparison.inputs);
     comparison.model("full", &model, StoredDtype::F32);
@@ -45,7 +45,7 @@ fn a_language_head_of_its_own_is_left_out_under_another_head() {
     for golden in ["llama_untied", "qwen2"] {
         let folder = Case::open(golden).folder.join("model");
         let head = Head::Sequence(classes());
-        let model: Decoder = load_with_head(&folder, &device(), head.clone(), 5).unwrap();
+        let model: Decoder = load_with_head(&folder, &device(), head.clone(), 5).unwrap().model;
         assert_eq!(model.spec().head, head, "{golden}");
     }
 }
@@ -100,7 +100,7 @@ fn features() {
     for (golden, complete) in cases {
         let mut case = Case::open(golden);
         let source = case.folder.join("model");
-        let model: Encoder = load_with_head(&source, &device(), Head::Features, 5).unwrap();
+        let model: Encoder = load_with_head(&source, &device(), Head::Features, 5).unwrap().model;
         let mut comparison = Comparison::new(folder.path(), golden, "AutoModel", &mut case);
         comparison.model("features", &model, StoredDtype::F32);
         if !complete {

@@ -137,7 +137,7 @@ impl Outputs for Encoder {
 impl Outputs for EncoderDecoder {
     fn outputs(&self, inputs: &Inputs) -> Fields {
         let pass = Pass::inference();
-        let memory = self.encode(&inputs.tokens(self), &pass);
+        let memory = self.encode(&inputs.tokens(self), &pass).unwrap();
         let (ids, shape) = &inputs.tensors["decoder_input_ids"];
         let hidden = self.decode(ids_tensor(ids, *shape, &self.devices()[0]), &memory, &pass);
         vec![("logits", by_token(self.logits(hidden.flatten(0, 1), &pass), *shape))]
