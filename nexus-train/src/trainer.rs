@@ -5,7 +5,7 @@ use crate::checkpoint::{self, Snapshot};
 use crate::config::{TrainConfig, TrainPlan};
 use crate::objective::{CausalLm, Objective};
 use crate::progress::Progress;
-use crate::step::{mix, step_gradient};
+use crate::step::{StepGradient, mix, step_gradient};
 use burn::tensor::Device;
 use nexus_core::data::{Example, Tokenizer, epoch_order};
 use nexus_core::model::{Decoder, Model, Pass};
@@ -164,7 +164,17 @@ impl<M: Model> Run<'_, M> {
                 .iter()
                 .map(|&i| Ok((i, self.data.train.get(i)?)))
                 .collect::<Result<Vec<_>>>()?;
-            let stats = self.step(step, examples)?;
+            let began = Instant::now();
+            let gradient = self.gradient(step, examples)?;
+            let mut stats = self.stats(step, &gradient);
+            // By value, so that nobody else holds the parameters and each is changed where it lies.
+            self.model = gradient.apply(
+                self.model,
+                &mut self.optimizer,
+                stats.learning_rate,
+                self.plan.config.max_grad_norm,
+            );
+            stats.seconds = began.elapsed().as_secs_f64();
             self.progress.record_step(&stats);
             observer.on_step(&stats)?;
             let last = step == self.plan.max_steps;
@@ -202,6 +212,7 @@ impl<M: Model> Run<'_, M> {
         if let (true, Some(folder)) = (self.plan.config.load_best_model_at_end, best) {
             model = checkpoint::load_model(&folder, model, &self.device)?;
         }
+        nexus_kernels::release_memory();
         let mut report = self.progress.report(stopped_early, started.elapsed());
         report.trainable_parameters = start.trainable_parameters;
         report.parameters = start.parameters;
@@ -239,29 +250,25 @@ impl<M: Model> Run<'_, M> {
         )
     }
 
-    fn step(&mut self, step: usize, examples: Vec<(usize, Example)>) -> Result<StepStats> {
-        let began = Instant::now();
+    fn gradient(&self, step: usize, examples: Vec<(usize, Example)>) -> Result<StepGradient> {
         let config = &self.plan.config;
-        let pad_id = self.data.pad_id;
         let seed = mix(config.seed, u64::MAX);
-        let objective = self.trainer.objective.as_ref();
-        let size = config.batch_size;
-        let gradient = step_gradient(&self.model, objective, examples, size, pad_id, step, seed)?;
-        let rate = self.plan.schedule.rate(step - 1);
-        let (loss, norm) = (gradient.loss, gradient.norm);
-        let (tokens, trained_tokens) = (gradient.tokens, gradient.trained_tokens);
-        let model = self.model.clone();
-        self.model = gradient.apply(model, &mut self.optimizer, rate, config.max_grad_norm);
-        Ok(StepStats {
+        let (objective, pad_id) = (self.trainer.objective.as_ref(), self.data.pad_id);
+        step_gradient(&self.model, objective, examples, config.batch_size, pad_id, step, seed)
+    }
+
+    /// What observers are told of a step, but for its time.
+    fn stats(&self, step: usize, gradient: &StepGradient) -> StepStats {
+        StepStats {
             step,
             epoch: self.plan.epoch(step),
-            loss,
-            grad_norm: norm,
-            learning_rate: rate,
-            tokens,
-            trained_tokens,
-            seconds: began.elapsed().as_secs_f64(),
-        })
+            loss: gradient.loss,
+            grad_norm: gradient.norm,
+            learning_rate: self.plan.schedule.rate(step - 1),
+            tokens: gradient.tokens,
+            trained_tokens: gradient.trained_tokens,
+            seconds: 0.0,
+        }
     }
 
     fn evaluate(&mut self, step: usize) -> Result<Evaluation> {
