@@ -27,7 +27,7 @@ fn cross_entropy(c: &mut Criterion) {
         let frozen = random(shape) * 0.1;
         let tracked = frozen.clone().detach().require_grad();
         let half = frozen.clone().cast(FloatDType::BF16);
-        type Op = fn(_, _, _, &[i32], _) -> Tensor<1>;
+        type Op = fn(Tensor<2>, Tensor<2>, WeightLayout, &[i32], Precision) -> Tensor<1>;
         for (name, op, weight, precision) in [
             ("frozen/reference", reference::linear_cross_entropy as Op, &frozen, Precision::F32),
             ("frozen/f32", linear_cross_entropy, &frozen, Precision::F32),

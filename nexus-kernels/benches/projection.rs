@@ -12,6 +12,17 @@ const INPUTS: usize = 512;
 const OUTPUTS: usize = 1376;
 const RANK: usize = 8;
 
+type LowRank = fn(
+    Tensor<2>,
+    Tensor<2>,
+    Option<Tensor<1>>,
+    Tensor<2>,
+    Tensor<2>,
+    f64,
+    Option<Tensor<2>>,
+    Precision,
+) -> Tensor<2>;
+
 struct Parts {
     x: Tensor<2>,
     weight: Tensor<2>,
@@ -44,7 +55,6 @@ fn projection(c: &mut Criterion) {
         .measurement_time(Duration::from_secs(2));
     let plain = parts(&Device::flex());
     let tracked = parts(&Device::flex().autodiff());
-    type LowRank = fn(_, _, _, _, _, _, _, _) -> Tensor<2>;
     let half = plain.weight.clone().cast(FloatDType::BF16);
     let ops = [
         ("reference", reference::low_rank_linear as LowRank, false),

@@ -274,7 +274,7 @@ pub(crate) fn column_sums(m: Matrix) -> Vec<f32> {
             let rows = m.slice_rows(start, ROWS.min(m.rows - start));
             let mut sums = vec![0.0f32; m.cols];
             for row in 0..rows.rows {
-                let row = rows.from_row(row);
+                let row = rows.storage_of_row(row);
                 match rows.strides()[1] {
                     1 => sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += x),
                     stride => {

@@ -71,7 +71,7 @@ impl<'a, T: Copy> Matrix<'a, T> {
     /// # Panics
     /// Beyond the shape.
     #[inline(always)]
-    pub(crate) fn from_row(&self, i: usize) -> &'a [T] {
+    pub(crate) fn storage_of_row(&self, i: usize) -> &'a [T] {
         assert!(i < self.rows, "row beyond the matrix");
         &self.data[(i * self.strides[0]).min(self.data.len())..]
     }

@@ -26,7 +26,7 @@ pub(super) unsafe fn round_rows(x: Matrix, to: *mut Line, row_lines: usize) {
 #[inline(always)]
 fn lane<T: Element>(row: Matrix<T>) -> [bf16; LANES] {
     let mut line = [bf16::ZERO; LANES];
-    let from = row.from_row(0);
+    let from = row.storage_of_row(0);
     match (row.strides()[1], from.first_chunk::<LANES>()) {
         (1, Some(from)) if row.cols == LANES => {
             line.iter_mut().zip(from).for_each(|(to, x)| *to = x.rounded());
