@@ -1,8 +1,8 @@
-//! Fused linear + cross-entropy, fast against the reference: `cargo bench -p nexus-kernels --bench cross_entropy`.
+//! Fused linear + cross-entropy, fast against the reference, and in bf16: `cargo bench -p nexus-kernels --bench cross_entropy`.
 
-use burn::tensor::{Device, Distribution, Tensor};
+use burn::tensor::{Device, Distribution, FloatDType, Tensor};
 use criterion::{Criterion, criterion_group, criterion_main};
-use nexus_kernels::{WeightLayout, linear_cross_entropy, reference};
+use nexus_kernels::{Precision, WeightLayout, linear_cross_entropy, reference};
 use std::hint::black_box;
 use std::time::Duration;
 
@@ -26,18 +26,22 @@ fn cross_entropy(c: &mut Criterion) {
     {
         let frozen = random(shape) * 0.1;
         let tracked = frozen.clone().detach().require_grad();
-        for (what, weight) in [("frozen", frozen), ("tracked", tracked)] {
-            for (name, op) in [
-                ("reference", reference::linear_cross_entropy as fn(_, _, _, _) -> _),
-                ("fast", linear_cross_entropy),
-            ] {
-                group.bench_function(format!("{layout:?} {what}/{name}"), |b| {
-                    b.iter(|| {
-                        let loss: Tensor<1> = op(hidden.clone(), weight.clone(), layout, &targets);
-                        black_box((loss / N as f64).backward())
-                    });
+        let half = frozen.clone().cast(FloatDType::BF16);
+        type Op = fn(Tensor<2>, Tensor<2>, WeightLayout, &[i32], Precision) -> Tensor<1>;
+        for (name, op, weight, precision) in [
+            ("frozen/reference", reference::linear_cross_entropy as Op, &frozen, Precision::F32),
+            ("frozen/f32", linear_cross_entropy, &frozen, Precision::F32),
+            ("frozen/bf16 weight", linear_cross_entropy, &half, Precision::Bf16),
+            ("tracked/reference", reference::linear_cross_entropy, &tracked, Precision::F32),
+            ("tracked/f32", linear_cross_entropy, &tracked, Precision::F32),
+            ("tracked/bf16", linear_cross_entropy, &tracked, Precision::Bf16),
+        ] {
+            group.bench_function(format!("{layout:?} {name}"), |b| {
+                b.iter(|| {
+                    let loss = op(hidden.clone(), weight.clone(), layout, &targets, precision);
+                    black_box((loss / N as f64).backward())
                 });
-            }
+            });
         }
     }
     group.finish();

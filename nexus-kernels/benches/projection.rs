@@ -1,9 +1,9 @@
-//! The low-rank projection of a LLaMA-shaped MLP, fast against the reference: `cargo bench -p nexus-kernels --bench
+//! The projection of a LLaMA-shaped MLP: fast against the reference, and in bf16: `cargo bench -p nexus-kernels --bench
 //! projection`.
 
-use burn::tensor::{Device, Distribution, Tensor};
+use burn::tensor::{Device, Distribution, FloatDType, Tensor};
 use criterion::{Criterion, criterion_group, criterion_main};
-use nexus_kernels::{WeightLayout, linear, low_rank_linear, reference};
+use nexus_kernels::{Precision, WeightLayout, linear, low_rank_linear, reference};
 use std::hint::black_box;
 use std::time::Duration;
 
@@ -11,6 +11,17 @@ const N: usize = 2048;
 const INPUTS: usize = 512;
 const OUTPUTS: usize = 1376;
 const RANK: usize = 8;
+
+type LowRank = fn(
+    Tensor<2>,
+    Tensor<2>,
+    Option<Tensor<1>>,
+    Tensor<2>,
+    Tensor<2>,
+    f64,
+    Option<Tensor<2>>,
+    Precision,
+) -> Tensor<2>;
 
 struct Parts {
     x: Tensor<2>,
@@ -44,35 +55,45 @@ fn projection(c: &mut Criterion) {
         .measurement_time(Duration::from_secs(2));
     let plain = parts(&Device::flex());
     let tracked = parts(&Device::flex().autodiff());
+    let half = plain.weight.clone().cast(FloatDType::BF16);
     let ops = [
-        ("reference", reference::low_rank_linear as fn(_, _, _, _, _, _, _) -> _),
-        ("fast", low_rank_linear),
+        ("reference", reference::low_rank_linear as LowRank, false),
+        ("f32", low_rank_linear, false),
+        ("bf16 weight", low_rank_linear, true),
     ];
-    let run = |op: fn(_, _, _, _, _, _, _) -> Tensor<2>, p: &Parts| {
-        op(p.x.clone(), p.weight.clone(), None, p.a.clone(), p.b.clone(), 2.0, None)
+    let run = |op: LowRank, p: &Parts, weight: &Tensor<2>| {
+        let [x, a, b] = [&p.x, &p.a, &p.b].map(Tensor::clone);
+        op(x, weight.clone(), None, a, b, 2.0, None, Precision::F32)
     };
-    for (name, op) in ops {
+    for (name, op, is_half) in ops {
+        let weight = if is_half { &half } else { &plain.weight };
         group.bench_function(format!("low rank forward/{name}"), |b| {
-            b.iter(|| black_box(run(op, &plain)))
+            b.iter(|| black_box(run(op, &plain, weight)))
         });
     }
-    for (name, op) in ops {
+    let half = Tensor::from_inner(half);
+    for (name, op, is_half) in ops {
+        let weight = if is_half { &half } else { &tracked.weight };
         group.bench_function(format!("low rank forward and backward/{name}"), |b| {
             b.iter(|| {
                 // The gradient of y is handed on as it is: y has a single use.
-                let y = run(op, &tracked);
+                let y = run(op, &tracked, weight);
                 black_box((y * tracked.dy.clone()).sum().backward())
             });
         });
     }
-    let ops = [("reference", reference::linear as fn(_, _, _, _) -> _), ("fast", linear)];
+    let ops = [
+        ("reference", reference::linear as fn(_, _, _, _, _) -> _, Precision::F32),
+        ("f32", linear, Precision::F32),
+        ("bf16", linear, Precision::Bf16),
+    ];
     let bias = Tensor::<1>::ones([OUTPUTS], &tracked.x.device()).require_grad();
-    for (name, op) in ops {
+    for (name, op, precision) in ops {
         group.bench_function(format!("linear, all tracked, forward and backward/{name}"), |b| {
             let weight = tracked.weight.clone().require_grad();
             b.iter(|| {
-                let y: Tensor<2> =
-                    op(tracked.x.clone(), weight.clone(), WeightLayout::InOut, Some(bias.clone()));
+                let (x, bias) = (tracked.x.clone(), Some(bias.clone()));
+                let y: Tensor<2> = op(x, weight.clone(), WeightLayout::InOut, bias, precision);
                 black_box((y * tracked.dy.clone()).sum().backward())
             });
         });
@@ -85,5 +106,36 @@ fn projection(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, projection);
+/// Few rows, as in decoding: the time is that of reading the weight.
+fn decoding(c: &mut Criterion) {
+    const INPUTS: usize = 2048;
+    const OUTPUTS: usize = 8192;
+    let mut group = c.benchmark_group("decoding 2048 x 8192");
+    group
+        .sample_size(20)
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(1));
+    let device = Device::flex();
+    let random =
+        |shape: [usize; 2]| Tensor::<2>::random(shape, Distribution::Uniform(-0.1, 0.1), &device);
+    for (layout, shape) in
+        [(WeightLayout::InOut, [INPUTS, OUTPUTS]), (WeightLayout::OutIn, [OUTPUTS, INPUTS])]
+    {
+        let weight = random(shape);
+        let half = weight.clone().cast(FloatDType::BF16);
+        for rows in [1, 4, 16] {
+            let x = random([rows, INPUTS]);
+            for (name, weight) in [("f32", &weight), ("bf16 weight", &half)] {
+                group.bench_function(format!("{layout:?} {rows} rows/{name}"), |b| {
+                    b.iter(|| {
+                        black_box(linear(x.clone(), weight.clone(), layout, None, Precision::F32))
+                    });
+                });
+            }
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(benches, projection, decoding);
 criterion_main!(benches);

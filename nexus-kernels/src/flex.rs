@@ -1,13 +1,15 @@
 //! What the matrix operations share on the CPU backend: strided views of its tensors, and products written straight into
 //! buffers that nobody zeroed before.
 //!
-//! The products are those of the `gemm` crate on all rayon threads. It splits the output over the threads, never the
-//! inner dimension, so a result has the same bits for any number of threads.
+//! The f32 products are those of the `gemm` crate on all rayon threads, the others those of [`bf16`](crate::bf16). Both
+//! split the output over the threads, never the inner dimension, so a result has the same bits for any number of threads.
 
+use crate::Precision;
+pub(crate) use crate::matrix::Matrix;
 use crate::pool;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, DType, DispatchDevice, ExtensionType, TensorMetadata};
-use burn::tensor::{Device, Shape};
+use burn::tensor::{Device, Shape, Tensor, bf16};
 use burn_flex::{Flex, FlexTensor, Layout};
 use rayon::prelude::*;
 use std::mem::MaybeUninit;
@@ -31,11 +33,21 @@ impl<B: Backend> Optional<B> {
 }
 
 impl Optional<burn::backend::Dispatch> {
-    pub(crate) fn of<const D: usize>(tensor: Option<burn::tensor::Tensor<D>>) -> Self {
+    pub(crate) fn of<const D: usize>(tensor: Option<Tensor<D>>) -> Self {
         match tensor {
             Some(tensor) => Self::Present(tensor.into_dispatch()),
             None => Self::Absent,
         }
+    }
+}
+
+/// Whether the fast path takes this weight, of a backend that it [`applies`] to: f32, or bf16 and frozen (its gradient
+/// would have to be bf16 as well).
+pub(crate) fn takes(weight: &Tensor<2>) -> bool {
+    match weight.dtype() {
+        DType::F32 => true,
+        DType::BF16 => !weight.is_tracked(),
+        _ => false,
     }
 }
 
@@ -58,64 +70,15 @@ pub(crate) fn absent(like: &Tracked) -> Tracked {
     Tracked::new(like.primitive().clone())
 }
 
-/// A strided matrix that is read.
-#[derive(Clone, Copy)]
-pub(crate) struct Matrix<'a> {
-    /// Begins at element (0, 0).
-    data: &'a [f32],
-    pub(crate) rows: usize,
-    pub(crate) cols: usize,
-    row_stride: usize,
-    col_stride: usize,
-}
-
-impl<'a> Matrix<'a> {
-    /// A dense row-major matrix.
-    pub(crate) fn dense(data: &'a [f32], rows: usize, cols: usize) -> Self {
-        Self::strided(data, [rows, cols], [cols, 1])
-    }
-
-    fn strided(
-        data: &'a [f32],
-        [rows, cols]: [usize; 2],
-        [row_stride, col_stride]: [usize; 2],
-    ) -> Self {
-        // What the safety of `multiply` rests on.
-        if rows > 0 && cols > 0 {
-            assert!(
-                (rows - 1) * row_stride + (cols - 1) * col_stride < data.len(),
-                "matrix beyond its storage"
-            );
-        }
-        Self { data, rows, cols, row_stride, col_stride }
-    }
-
-    /// The transpose, without moving anything.
-    pub(crate) fn t(self) -> Self {
-        Self {
-            rows: self.cols,
-            cols: self.rows,
-            row_stride: self.col_stride,
-            col_stride: self.row_stride,
-            ..self
-        }
-    }
-
-    /// Rows `start..start + count`.
-    pub(crate) fn slice_rows(self, start: usize, count: usize) -> Self {
-        assert!(start + count <= self.rows);
-        let data = if count == 0 { &[] } else { &self.data[start * self.row_stride..] };
-        Self { data, rows: count, ..self }
-    }
-}
-
-/// A view of a tensor `[rows, cols]` made readable by [`readable`].
+/// A view of an f32 tensor `[rows, cols]` made readable by [`readable`].
 pub(crate) fn matrix(tensor: &FlexTensor) -> Matrix<'_> {
+    view(tensor, tensor.storage())
+}
+
+fn view<'a, T: Copy>(tensor: &FlexTensor, storage: &'a [T]) -> Matrix<'a, T> {
     let layout = tensor.layout();
-    let shape: [usize; 2] = [layout.shape()[0], layout.shape()[1]];
     let strides = [layout.strides()[0], layout.strides()[1]].map(|stride| stride as usize);
-    let storage = tensor.storage::<f32>();
-    Matrix::strided(&storage[layout.start_offset().min(storage.len())..], shape, strides)
+    Matrix::strided(&storage[layout.start_offset().min(storage.len())..], dims(tensor), strides)
 }
 
 /// The tensor, copied only when it is stored backwards (a flip).
@@ -152,32 +115,117 @@ pub(crate) unsafe fn filled(len: usize, fill: impl FnOnce(&mut [MaybeUninit<f32>
     data
 }
 
+/// The right operand of a product, and the precision of the product.
+#[derive(Clone, Copy)]
+pub(crate) enum Right<'a> {
+    /// In f32.
+    F32(Matrix<'a>),
+    /// Both operands are rounded to bf16.
+    Rounded(Matrix<'a>),
+    /// The left operand is rounded to bf16.
+    Bf16(Matrix<'a, bf16>),
+}
+
+impl<'a> From<Matrix<'a>> for Right<'a> {
+    fn from(matrix: Matrix<'a>) -> Self {
+        Self::F32(matrix)
+    }
+}
+
+impl<'a> Right<'a> {
+    /// A product with `matrix` in this precision.
+    pub(crate) fn new(matrix: Matrix<'a>, precision: Precision) -> Self {
+        match precision {
+            Precision::F32 => Self::F32(matrix),
+            Precision::Bf16 => Self::Rounded(matrix),
+        }
+    }
+
+    /// A weight made [`readable`]: products with one in bf16 are in bf16, the others in this precision.
+    pub(crate) fn of(weight: &'a FlexTensor, precision: Precision) -> Self {
+        match weight.dtype() {
+            DType::BF16 => Self::Bf16(view(weight, weight.storage())),
+            _ => Self::new(matrix(weight), precision),
+        }
+    }
+
+    /// The transpose, without moving anything.
+    pub(crate) fn t(self) -> Self {
+        match self {
+            Self::F32(matrix) => Self::F32(matrix.t()),
+            Self::Rounded(matrix) => Self::Rounded(matrix.t()),
+            Self::Bf16(matrix) => Self::Bf16(matrix.t()),
+        }
+    }
+
+    /// `[K, N]`.
+    pub(crate) fn dims(&self) -> [usize; 2] {
+        match self {
+            Self::F32(matrix) | Self::Rounded(matrix) => [matrix.rows, matrix.cols],
+            Self::Bf16(matrix) => [matrix.rows, matrix.cols],
+        }
+    }
+}
+
 /// `scale a b`, row major.
-pub(crate) fn product(scale: f32, a: Matrix, b: Matrix) -> Vec<f32> {
+pub(crate) fn product<'a>(scale: f32, a: Matrix, b: impl Into<Right<'a>>) -> Vec<f32> {
+    let b = b.into();
     // SAFETY: `write` initialises all of its output.
-    unsafe { filled(a.rows * b.cols, |out| write(out, scale, a, b)) }
+    unsafe { filled(a.rows * b.dims()[1], |out| write(out, scale, a, b)) }
+}
+
+/// `scale a b` added to `bias` in every row, row major.
+pub(crate) fn product_and_bias(a: Matrix, b: Right, bias: Option<FlexTensor>) -> Vec<f32> {
+    let Some(bias) = bias else { return product(1.0, a, b) };
+    let (bias, cols) = (elements(&bias), b.dims()[1]);
+    assert_eq!(bias.len(), cols, "length of the bias");
+    // SAFETY: `repeat_row` writes every row.
+    let mut y = unsafe { filled(a.rows * cols, |y| repeat_row(y, &bias)) };
+    accumulate(&mut y, 1.0, a, b);
+    y
 }
 
 /// `out = scale a b`, row major.
-pub(crate) fn write(out: &mut [MaybeUninit<f32>], scale: f32, a: Matrix, b: Matrix) {
-    assert_eq!(out.len(), a.rows * b.cols, "output of a matrix product");
+pub(crate) fn write<'a>(
+    out: &mut [MaybeUninit<f32>],
+    scale: f32,
+    a: Matrix,
+    b: impl Into<Right<'a>>,
+) {
+    let b = b.into();
+    assert_eq!(out.len(), a.rows * b.dims()[1], "output of a matrix product");
     // SAFETY: the length of `out` was just checked, and it is not read.
     unsafe { multiply(out.as_mut_ptr().cast(), false, scale, a, b) }
 }
 
 /// `out += scale a b`, row major.
-pub(crate) fn accumulate(out: &mut [f32], scale: f32, a: Matrix, b: Matrix) {
-    assert_eq!(out.len(), a.rows * b.cols, "output of a matrix product");
+pub(crate) fn accumulate<'a>(out: &mut [f32], scale: f32, a: Matrix, b: impl Into<Right<'a>>) {
+    let b = b.into();
+    assert_eq!(out.len(), a.rows * b.dims()[1], "output of a matrix product");
     // SAFETY: the length of `out` was just checked, and it is initialised.
     unsafe { multiply(out.as_mut_ptr(), true, scale, a, b) }
 }
 
 /// # Safety
-/// `out` must be valid for writes of `a.rows * b.cols` elements, and initialised when `add`.
-unsafe fn multiply(out: *mut f32, add: bool, scale: f32, a: Matrix, b: Matrix) {
+/// `out` must be valid for writes of as many elements as `a b` has, overlap neither operand, and be initialised when
+/// `add`.
+unsafe fn multiply(out: *mut f32, add: bool, scale: f32, a: Matrix, b: Right) {
+    // SAFETY: promised by the caller.
+    unsafe {
+        match b {
+            Right::F32(b) => multiply_f32(out, add, scale, a, b),
+            Right::Rounded(b) => crate::bf16::multiply(out, add, scale, a, b),
+            Right::Bf16(b) => crate::bf16::multiply(out, add, scale, a, b),
+        }
+    }
+}
+
+/// # Safety
+/// As [`multiply`].
+unsafe fn multiply_f32(out: *mut f32, add: bool, scale: f32, a: Matrix, b: Matrix) {
     assert_eq!(a.cols, b.rows, "inner dimensions of a matrix product");
     // SAFETY: `Matrix::strided` checked that every element of `a` and `b` lies in its slice, and views only ever
-    // shrink; the caller vouches for `out`, which, being a unique borrow, overlaps neither.
+    // shrink; the caller vouches for `out`.
     unsafe {
         gemm::gemm(
             a.rows,
@@ -187,12 +235,12 @@ unsafe fn multiply(out: *mut f32, add: bool, scale: f32, a: Matrix, b: Matrix) {
             1,
             b.cols as isize,
             add,
-            a.data.as_ptr(),
-            a.col_stride as isize,
-            a.row_stride as isize,
-            b.data.as_ptr(),
-            b.col_stride as isize,
-            b.row_stride as isize,
+            a.as_ptr(),
+            a.strides()[1] as isize,
+            a.strides()[0] as isize,
+            b.as_ptr(),
+            b.strides()[1] as isize,
+            b.strides()[0] as isize,
             1.0,
             scale,
             false,
@@ -227,8 +275,8 @@ pub(crate) fn column_sums(m: Matrix) -> Vec<f32> {
             let rows = m.slice_rows(start, ROWS.min(m.rows - start));
             let mut sums = vec![0.0f32; m.cols];
             for row in 0..rows.rows {
-                let row = &rows.data[row * rows.row_stride..];
-                match rows.col_stride {
+                let row = rows.storage_of_row(row);
+                match rows.strides()[1] {
                     1 => sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += x),
                     stride => {
                         sums.iter_mut().enumerate().for_each(|(i, sum)| *sum += row[i * stride])

@@ -3,6 +3,8 @@
 
 mod adamw;
 mod attention;
+#[cfg(feature = "flex")]
+mod bf16;
 mod cross_entropy;
 #[cfg(feature = "flex")]
 mod flex;
@@ -10,6 +12,9 @@ mod gelu;
 mod layer_norm;
 mod linear;
 mod low_rank;
+#[cfg(feature = "flex")]
+mod matrix;
+mod precision;
 mod rms_norm;
 mod swiglu;
 
@@ -29,6 +34,7 @@ pub use gelu::{gelu_erf, gelu_tanh};
 pub use layer_norm::layer_norm;
 pub use linear::{WeightLayout, linear};
 pub use low_rank::low_rank_linear;
+pub use precision::Precision;
 pub use rms_norm::{add_rms_norm, rms_norm};
 pub use swiglu::swiglu;
 

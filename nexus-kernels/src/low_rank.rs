@@ -5,16 +5,22 @@
 //! `fast_lora` kernels): `t = s dy B^T`, `dB = s (x' A)^T dy`, `dA = x'^T t`, `dx = dy W^T + t A^T`. Nothing is computed
 //! for a frozen weight or bias.
 //!
+//! The [precision](Precision) is that of `x W`, `dy W^T` and `x^T dy`; the products with A and B are always f32.
+//!
 //! Floor at N 2048, 512 x 1376, r 8: 2.9 GFLOP forward, 5.8 with the backward pass of a frozen weight: 8 and 16 ms at
 //! the 360 GFLOP/s of both cores. Measured beside other jobs that left the same matrix products 120 to 160 GFLOP/s (18
 //! to 24 and 36 to 48 ms): 19 (the plain ops: 41) and 40 (62) ms. The products with A and B are 4 ms of the latter.
 
+#![expect(clippy::too_many_arguments, reason = "six operands, scale and precision")]
+
+use crate::Precision;
+use crate::precision::widened;
 use burn::tensor::Tensor;
 
 /// `y = x W + bias + s (x' A) B` with `x' = dropped`, or `x` without it.
 ///
 /// # Shapes
-/// `x`, `dropped`: `[N, in]`; `weight`: `[in, out]`; `bias`: `[out]`; `a`: `[in, r]`; `b`: `[r, out]`; result
+/// `x`, `dropped`: `[N, in]`; `weight`: `[in, out]`, f32 or bf16; `bias`: `[out]`; `a`: `[in, r]`; `b`: `[r, out]`; result
 /// `[N, out]`.
 pub fn low_rank_linear(
     x: Tensor<2>,
@@ -24,12 +30,13 @@ pub fn low_rank_linear(
     b: Tensor<2>,
     scale: f64,
     dropped: Option<Tensor<2>>,
+    precision: Precision,
 ) -> Tensor<2> {
     #[cfg(feature = "flex")]
     if fast::applies(&x, &weight, &bias, &a, &b, &dropped) {
-        return fast::low_rank_linear(x, weight, bias, a, b, scale, dropped);
+        return fast::low_rank_linear(x, weight, bias, a, b, scale, dropped, precision);
     }
-    reference(x, weight, bias, a, b, scale, dropped)
+    reference(x, weight, bias, a, b, scale, dropped, precision)
 }
 
 /// [`low_rank_linear`] from plain ops.
@@ -41,9 +48,10 @@ pub fn reference(
     b: Tensor<2>,
     scale: f64,
     dropped: Option<Tensor<2>>,
+    precision: Precision,
 ) -> Tensor<2> {
     let dropped = dropped.unwrap_or_else(|| x.clone());
-    let mut y = x.matmul(weight);
+    let mut y = precision.with(&weight).matmul(x, widened(weight));
     if let Some(bias) = bias {
         y = y + bias.unsqueeze();
     }
@@ -53,7 +61,8 @@ pub fn reference(
 
 #[cfg(feature = "flex")]
 mod fast {
-    use crate::flex::{self, Optional, Tracked};
+    use crate::Precision;
+    use crate::flex::{self, Optional, Right, Tracked};
     use crate::linear::{WeightLayout, weight_gradient};
     use burn::backend::autodiff::NodeId;
     use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
@@ -74,10 +83,8 @@ mod fast {
     ) -> bool {
         let bias = bias.as_ref().map_or(x.dtype(), Tensor::dtype);
         let dropped = dropped.as_ref().map_or(x.dtype(), Tensor::dtype);
-        flex::applies(
-            &x.device(),
-            &[x.dtype(), weight.dtype(), bias, a.dtype(), b.dtype(), dropped],
-        )
+        flex::applies(&x.device(), &[x.dtype(), bias, a.dtype(), b.dtype(), dropped])
+            && flex::takes(weight)
     }
 
     pub(super) fn low_rank_linear(
@@ -88,10 +95,13 @@ mod fast {
         b: Tensor<2>,
         scale: f64,
         dropped: Option<Tensor<2>>,
+        precision: Precision,
     ) -> Tensor<2> {
         let [x, weight, a, b] = [x, weight, a, b].map(Tensor::into_dispatch);
         let (bias, dropped) = (Optional::of(bias), Optional::of(dropped));
-        Tensor::from_dispatch(Dispatch::fused_low_rank(x, weight, bias, a, b, dropped, scale))
+        Tensor::from_dispatch(Dispatch::fused_low_rank(
+            x, weight, bias, a, b, dropped, scale, precision,
+        ))
     }
 
     #[backend_extension(Flex, Autodiff)]
@@ -104,6 +114,7 @@ mod fast {
             b: FloatTensor<Self>,
             #[extension_type] dropped: Optional<Self>,
             scale: f64,
+            precision: Precision,
         ) -> FloatTensor<Self>;
     }
 
@@ -116,8 +127,9 @@ mod fast {
             b: FlexTensor,
             dropped: Optional<Self>,
             scale: f64,
+            precision: Precision,
         ) -> FlexTensor {
-            forward(x, weight, bias.into_option(), a, b, dropped.into_option(), scale).0
+            forward(x, weight, bias.into_option(), a, b, dropped.into_option(), scale, precision).0
         }
     }
 
@@ -130,26 +142,16 @@ mod fast {
         b: FlexTensor,
         dropped: Option<FlexTensor>,
         scale: f64,
+        precision: Precision,
     ) -> (FlexTensor, FlexTensor) {
         let [x, weight, a, b] = [x, weight, a, b].map(flex::readable);
         let dropped = dropped.map(flex::readable);
-        let [x, weight, a, b, dropped] =
-            [&x, &weight, &a, &b, dropped.as_ref().unwrap_or(&x)].map(flex::matrix);
+        let weight = Right::of(&weight, precision);
+        let [x, a, b, dropped] = [&x, &a, &b, dropped.as_ref().unwrap_or(&x)].map(flex::matrix);
         let inner = flex::product(1.0, dropped, a);
-        let mut y = match bias {
-            None => flex::product(1.0, x, weight),
-            Some(bias) => {
-                let bias = flex::elements(&bias);
-                assert_eq!(bias.len(), weight.cols, "length of the bias");
-                // SAFETY: `repeat_row` writes every row.
-                let mut y =
-                    unsafe { flex::filled(x.rows * weight.cols, |y| flex::repeat_row(y, &bias)) };
-                flex::accumulate(&mut y, 1.0, x, weight);
-                y
-            }
-        };
+        let mut y = flex::product_and_bias(x, weight, bias);
         flex::accumulate(&mut y, scale as f32, flex::Matrix::dense(&inner, x.rows, a.cols), b);
-        (flex::tensor(y, [x.rows, weight.cols]), flex::tensor(inner, [x.rows, a.cols]))
+        (flex::tensor(y, [x.rows, b.cols]), flex::tensor(inner, [x.rows, a.cols]))
     }
 
     impl<C: CheckpointStrategy> LowRankOps for Autodiff<Flex, C> {
@@ -161,6 +163,7 @@ mod fast {
             b: Tracked,
             dropped: Optional<Self>,
             scale: f64,
+            precision: Precision,
         ) -> Tracked {
             let (bias, dropped) = (bias.into_option(), dropped.into_option());
             let value = |tensor: &Tracked| tensor.primitive().clone();
@@ -172,6 +175,7 @@ mod fast {
                 value(&b),
                 dropped.as_ref().map(value),
                 scale,
+                precision,
             );
             let separate = dropped.is_some();
             let bias = bias.unwrap_or_else(|| flex::absent(&x));
@@ -201,6 +205,7 @@ mod fast {
                         inner: b.is_tracked().then_some(inner),
                         separate,
                         scale: scale as f32,
+                        precision,
                     };
                     prep.finish(state, y)
                 }
@@ -225,6 +230,7 @@ mod fast {
         /// `x'` is not `x`.
         separate: bool,
         scale: f32,
+        precision: Precision,
     }
 
     impl Backward<Flex, 6> for LowRankBackward {
@@ -239,14 +245,15 @@ mod fast {
             let [x_node, weight_node, bias_node, a_node, b_node, dropped_node] = ops.parents;
             let dy = flex::readable(grads.consume::<Flex>(&ops.node));
             let dy = flex::matrix(&dy);
-            let State { x, weight, a, b, adapter_input, inner, separate, scale } = ops.state;
+            let State { x, weight, a, b, adapter_input, inner, separate, scale, precision } =
+                ops.state;
             let mut kept =
                 |id: NodeId| flex::readable(checkpointer.retrieve_node_output::<FlexTensor>(id));
             let [x, weight, a, b, adapter_input] =
                 [x, weight, a, b, adapter_input].map(|id| id.map(&mut kept));
-            let [x, weight, a, b, adapter_input, inner] =
-                [&x, &weight, &a, &b, &adapter_input, &inner]
-                    .map(|tensor| tensor.as_ref().map(flex::matrix));
+            let weight = weight.as_ref().map(|weight| Right::of(weight, precision));
+            let [x, a, b, adapter_input, inner] = [&x, &a, &b, &adapter_input, &inner]
+                .map(|tensor| tensor.as_ref().map(flex::matrix));
 
             if let (Some(node), Some(inner)) = (b_node, inner) {
                 let db = flex::product(scale, inner.t(), dy);
@@ -264,14 +271,15 @@ mod fast {
                 if let (false, Some(t), Some(a)) = (separate, t, a) {
                     flex::accumulate(&mut dx, 1.0, t, a.t());
                 }
-                grads.register::<Flex>(node.id, flex::tensor(dx, [dy.rows, weight.rows]));
+                grads.register::<Flex>(node.id, flex::tensor(dx, [dy.rows, weight.dims()[0]]));
             }
             if let (Some(node), Some(t), Some(a)) = (dropped_node, t, a) {
                 let dropped = flex::product(1.0, t, a.t());
                 grads.register::<Flex>(node.id, flex::tensor(dropped, [dy.rows, a.rows]));
             }
             if let (Some(node), Some(x)) = (weight_node, x) {
-                grads.register::<Flex>(node.id, weight_gradient(x, dy, WeightLayout::InOut));
+                let dw = weight_gradient(x, dy, WeightLayout::InOut, precision);
+                grads.register::<Flex>(node.id, dw);
             }
             if let Some(node) = bias_node {
                 grads.register::<Flex>(node.id, flex::tensor(flex::column_sums(dy), [dy.cols]));

@@ -4,7 +4,9 @@ mod agreement;
 
 use agreement::{Gradients, assert_close, difference, numbers, on_threads, run};
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
-use nexus_kernels::{WeightLayout, linear_cross_entropy, reference, token_log_probabilities};
+use nexus_kernels::{
+    Precision, WeightLayout, linear_cross_entropy, reference, token_log_probabilities,
+};
 
 const LAYOUTS: [WeightLayout; 2] = [WeightLayout::InOut, WeightLayout::OutIn];
 
@@ -40,6 +42,7 @@ fn log_softmax(
     weight: Tensor<2>,
     layout: WeightLayout,
     targets: &[i32],
+    _precision: Precision,
 ) -> Tensor<1> {
     let weight = if layout == WeightLayout::OutIn { weight.transpose() } else { weight };
     let data = TensorData::new(targets.to_vec(), [targets.len(), 1]);
@@ -55,7 +58,8 @@ impl Case {
                 By::Reference => reference::linear_cross_entropy,
                 By::LogSoftmax => log_softmax,
             };
-            op(hidden.unwrap(), weight.unwrap(), self.layout, &self.targets).unsqueeze()
+            op(hidden.unwrap(), weight.unwrap(), self.layout, &self.targets, Precision::F32)
+                .unsqueeze()
         })
     }
 
@@ -145,19 +149,27 @@ fn log_probabilities_sum_to_the_loss() {
     for layout in LAYOUTS {
         let case = case(50, 33, 999, layout, 1.0);
         let [hidden, weight] = case.tensors();
-        let fast = token_log_probabilities(hidden.clone(), weight.clone(), layout, &case.targets);
+        let fast = token_log_probabilities(
+            hidden.clone(),
+            weight.clone(),
+            layout,
+            &case.targets,
+            Precision::F32,
+        );
         let slow = reference::token_log_probabilities(
             hidden.clone(),
             weight.clone(),
             layout,
             &case.targets,
+            Precision::F32,
         );
         assert!(difference(&fast, &slow) < agreement::TOLERANCE);
         let tracked =
             [hidden.clone(), weight.clone()].map(|t| Tensor::from_inner(t).require_grad());
         let [h, w] = tracked;
-        assert_eq!(token_log_probabilities(h, w, layout, &case.targets), fast);
-        let loss: f32 = linear_cross_entropy(hidden, weight, layout, &case.targets).into_scalar();
+        assert_eq!(token_log_probabilities(h, w, layout, &case.targets, Precision::F32), fast);
+        let loss: f32 = linear_cross_entropy(hidden, weight, layout, &case.targets, Precision::F32)
+            .into_scalar();
         assert!((loss + fast.iter().sum::<f32>()).abs() < 1e-5 * loss);
     }
 }

@@ -4,7 +4,7 @@ mod agreement;
 
 use agreement::{Gradients, assert_close, difference, numbers, on_threads, run};
 use burn::tensor::{Device, Tensor};
-use nexus_kernels::{WeightLayout, linear, low_rank_linear, reference};
+use nexus_kernels::{Precision, WeightLayout, linear, low_rank_linear, reference};
 
 /// The arguments of `low_rank_linear` in order: x, weight, bias, a, b, dropped.
 type Parts = [Option<Vec<f32>>; 6];
@@ -39,7 +39,7 @@ fn low_rank(parts: &Parts, shapes: &[[usize; 2]; 6], tracked: [bool; 6], fast: b
         let [x, weight, bias, a, b, dropped] = t;
         let op = if fast { low_rank_linear } else { reference::low_rank_linear };
         let bias = bias.map(|bias| bias.squeeze_dim::<1>(0));
-        op(x.unwrap(), weight.unwrap(), bias, a.unwrap(), b.unwrap(), 1.7, dropped)
+        op(x.unwrap(), weight.unwrap(), bias, a.unwrap(), b.unwrap(), 1.7, dropped, Precision::F32)
     })
 }
 
@@ -111,7 +111,13 @@ fn plain(
     run(parts, shapes, tracked, |t| {
         let [x, weight, bias, ..] = t;
         let op = if fast { linear } else { reference::linear };
-        op(x.unwrap(), weight.unwrap(), layout, bias.map(|bias| bias.squeeze_dim::<1>(0)))
+        op(
+            x.unwrap(),
+            weight.unwrap(),
+            layout,
+            bias.map(|bias| bias.squeeze_dim::<1>(0)),
+            Precision::F32,
+        )
     })
 }
 
@@ -177,9 +183,26 @@ fn strided_inputs_are_read_in_place() {
     let a = || tensor(20, 4, 3).flip([0, 1]);
     let b = || tensor(1, 18, 4).expand([4, 18]);
     let bias = || tensor(36, 1, 5).reshape([18, 2]).slice([0..18, 0..1]).reshape([18]);
-    let fast = low_rank_linear(x(), weight(), Some(bias()), a(), b(), 0.5, Some(x().flip([1])));
-    let slow =
-        reference::low_rank_linear(x(), weight(), Some(bias()), a(), b(), 0.5, Some(x().flip([1])));
+    let fast = low_rank_linear(
+        x(),
+        weight(),
+        Some(bias()),
+        a(),
+        b(),
+        0.5,
+        Some(x().flip([1])),
+        Precision::F32,
+    );
+    let slow = reference::low_rank_linear(
+        x(),
+        weight(),
+        Some(bias()),
+        a(),
+        b(),
+        0.5,
+        Some(x().flip([1])),
+        Precision::F32,
+    );
     let values = |y: Tensor<2>| y.into_data().try_into_vec::<f32>().unwrap();
     assert!(difference(&values(fast), &values(slow)) < agreement::TOLERANCE);
 }
@@ -189,6 +212,6 @@ fn double_precision_takes_the_reference() {
     let device = Device::flex();
     let x = Tensor::<2>::ones([2, 3], (&device, burn::tensor::DType::F64));
     let weight = Tensor::<2>::ones([3, 4], (&device, burn::tensor::DType::F64));
-    let y = linear(x, weight, WeightLayout::InOut, None);
+    let y = linear(x, weight, WeightLayout::InOut, None, Precision::F32);
     assert_eq!(y.into_data().try_into_vec::<f64>().unwrap(), vec![3.0; 8]);
 }

@@ -17,7 +17,7 @@ use crate::adapter::AdapterConfig;
 use crate::{Error, Result};
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
-use nexus_kernels::{AttentionConfig, AttentionContext, WeightLayout, linear};
+use nexus_kernels::{AttentionConfig, AttentionContext, Precision, WeightLayout, linear};
 use std::sync::Arc;
 
 /// A causal language model: GPT-2, LLaMA and everything with the same data flow.
@@ -189,7 +189,9 @@ impl Decoder {
     pub fn logits(&self, rows: Tensor<2>, pass: &Pass) -> Tensor<2> {
         match &self.head {
             Some(head) => head.rows(rows, pass),
-            None => linear(rows, self.embedding.weight(), WeightLayout::OutIn, None),
+            None => {
+                linear(rows, self.embedding.weight(), WeightLayout::OutIn, None, Precision::F32)
+            }
         }
     }
 

@@ -17,7 +17,7 @@ use crate::adapter::AdapterConfig;
 use crate::{Error, Result};
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, activation};
-use nexus_kernels::{AttentionConfig, AttentionContext, WeightLayout, linear};
+use nexus_kernels::{AttentionConfig, AttentionContext, Precision, WeightLayout, linear};
 use std::sync::Arc;
 
 /// BERT and everything with the same data flow.
@@ -261,7 +261,13 @@ impl Encoder {
         let inner = masked.transform.rows(rows, pass).unsqueeze::<3>();
         let inner = masked.norm.forward(activate(self.config.masked_activation, inner));
         let inner = inner.squeeze_dim::<2>(0);
-        Ok(linear(inner, self.embedding.weight(), WeightLayout::OutIn, Some(masked.bias.val())))
+        Ok(linear(
+            inner,
+            self.embedding.weight(),
+            WeightLayout::OutIn,
+            Some(masked.bias.val()),
+            Precision::F32,
+        ))
     }
 
     /// The dropout site behind those of the blocks.

@@ -19,7 +19,7 @@ use crate::Result;
 use crate::adapter::AdapterConfig;
 use burn::module::Module;
 use burn::tensor::{Int, Tensor};
-use nexus_kernels::{AttentionConfig, AttentionContext, WeightLayout, linear};
+use nexus_kernels::{AttentionConfig, AttentionContext, Precision, WeightLayout, linear};
 use std::sync::Arc;
 
 /// T5.
@@ -215,7 +215,9 @@ impl EncoderDecoder {
     pub fn logits(&self, rows: Tensor<2>, pass: &Pass) -> Tensor<2> {
         match &self.head {
             Some(head) => head.rows(rows, pass),
-            None => linear(rows, self.embedding.weight(), WeightLayout::OutIn, None),
+            None => {
+                linear(rows, self.embedding.weight(), WeightLayout::OutIn, None, Precision::F32)
+            }
         }
     }
 

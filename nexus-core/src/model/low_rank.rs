@@ -3,7 +3,7 @@
 use super::pass::Pass;
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, TensorData};
-use nexus_kernels::{WeightLayout, linear, low_rank_linear};
+use nexus_kernels::{Precision, WeightLayout, linear, low_rank_linear};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -120,7 +120,7 @@ impl LowRank {
     ) -> Tensor<2> {
         let (a, b, scale) = (self.a(), self.b(), self.settings.scale);
         if let Some(shares) = &self.shares {
-            let base = linear(x.clone(), weight, WeightLayout::InOut, bias);
+            let base = linear(x.clone(), weight, WeightLayout::InOut, bias, Precision::F32);
             return match pass.shares_mask(shares, [x.dims()[0], self.settings.rank]) {
                 None => base,
                 Some(mask) => {
@@ -132,10 +132,11 @@ impl LowRank {
         }
         let dropped = self.dropped(&x, pass);
         let Some(magnitude) = self.magnitude() else {
-            return low_rank_linear(x, weight, bias, a, b, scale, dropped);
+            return low_rank_linear(x, weight, bias, a, b, scale, dropped, Precision::F32);
         };
         let factor = magnitude / self.norms(weight.clone());
-        let adapted = |x| low_rank_linear(x, weight.clone(), None, a, b, scale, None);
+        let adapted =
+            |x| low_rank_linear(x, weight.clone(), None, a, b, scale, None, Precision::F32);
         match dropped {
             None => {
                 let y = adapted(x) * factor.unsqueeze();
@@ -146,7 +147,13 @@ impl LowRank {
             }
             // x W + bias + (factor - 1) x' W + factor s x' A B, with x' the dropout of x.
             Some(dropped) => {
-                let kept = linear(x - dropped.clone(), weight.clone(), WeightLayout::InOut, bias);
+                let kept = linear(
+                    x - dropped.clone(),
+                    weight.clone(),
+                    WeightLayout::InOut,
+                    bias,
+                    Precision::F32,
+                );
                 kept + adapted(dropped) * factor.unsqueeze()
             }
         }

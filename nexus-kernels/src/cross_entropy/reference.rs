@@ -1,6 +1,8 @@
 //! The operations from plain ops, chunk by chunk as well.
 
+use crate::Precision;
 use crate::linear::WeightLayout;
+use crate::precision::widened;
 use burn::tensor::{Device, IndexingUpdateOp, Int, Tensor, TensorData, activation};
 
 /// Logits held at a time: 2^23 f32 are 32 MiB.
@@ -13,19 +15,22 @@ pub fn linear_cross_entropy(
     weight: Tensor<2>,
     layout: WeightLayout,
     targets: &[i32],
+    precision: Precision,
 ) -> Tensor<1> {
+    let precision = precision.with(&weight);
     let [hidden_tracked, weight_tracked] = [&hidden, &weight].map(Tensor::is_tracked);
+    let weight = widened(weight);
     let [x, plain] = [&hidden, &weight].map(|tensor| tensor.clone().without_autodiff());
     let device = x.device();
     let [width, vocabulary] = layout.dims(weight.dims());
-    let head = in_out(plain, layout);
+    let head = precision.round(in_out(plain, layout));
     let chunk = (CHUNK / vocabulary).max(1);
     let mut total = Tensor::<1>::zeros([1], (&device, x.dtype()));
     let mut hidden_gradients = Vec::new();
     let mut weight_gradient: Option<Tensor<2>> = None;
     for (i, targets) in targets.chunks(chunk).enumerate() {
         let count = targets.len();
-        let x = x.clone().slice([i * chunk..i * chunk + count, 0..width]);
+        let x = precision.round(x.clone().slice([i * chunk..i * chunk + count, 0..width]));
         let (log_probabilities, probabilities) =
             log_likelihood(x.clone().matmul(head.clone()), targets);
         total = total - log_probabilities.sum();
@@ -33,6 +38,7 @@ pub fn linear_cross_entropy(
         let minus_one = Tensor::<2>::full([count, 1], -1.0, (&device, x.dtype()));
         let gradient =
             probabilities.scatter(1, column(targets, &device), minus_one, IndexingUpdateOp::Add);
+        let gradient = precision.round(gradient);
         if weight_tracked {
             let part = match layout {
                 WeightLayout::InOut => x.transpose().matmul(gradient.clone()),
@@ -67,14 +73,18 @@ pub fn token_log_probabilities(
     weight: Tensor<2>,
     layout: WeightLayout,
     targets: &[i32],
+    precision: Precision,
 ) -> Vec<f32> {
+    let precision = precision.with(&weight);
+    let weight = widened(weight);
     let [x, plain] = [hidden, weight].map(Tensor::without_autodiff);
     let [width, vocabulary] = layout.dims(plain.dims());
-    let head = in_out(plain, layout);
+    let head = precision.round(in_out(plain, layout));
     let chunk = (CHUNK / vocabulary).max(1);
     let mut result = Vec::with_capacity(targets.len());
     for (i, targets) in targets.chunks(chunk).enumerate() {
-        let x = x.clone().slice([i * chunk..i * chunk + targets.len(), 0..width]);
+        let rows = i * chunk..i * chunk + targets.len();
+        let x = precision.round(x.clone().slice([rows, 0..width]));
         let (values, _) = log_likelihood(x.matmul(head.clone()), targets);
         result.extend(values.into_data().iter::<f32>());
     }
