@@ -8,7 +8,8 @@ use nexus_core::data::Example;
 use nexus_core::observe::{Observer, StepStats};
 use nexus_core::stage::{TrainData, Trainer};
 use nexus_core::weights::{TensorFile, load};
-use nexus_train::{ScheduleKind, Sft, TrainConfig};
+use nexus_core::model::store_bf16;
+use nexus_train::{Precision, ScheduleKind, Sft, TrainConfig};
 use serde_json::json;
 use std::error::Error;
 use std::path::PathBuf;
@@ -33,7 +34,7 @@ struct Args {
     /// Threads
     #[arg(long, default_value_t = 2)]
     threads: usize,
-    /// f32
+    /// f32 or bf16
     #[arg(long, default_value = "f32")]
     precision: String,
     /// Given by cargo bench, without meaning here
@@ -53,9 +54,11 @@ impl Observer for Steps {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args = Args::parse();
-    if args.precision != "f32" {
-        return Err(format!("--precision {}: only f32 is available", args.precision).into());
-    }
+    let precision = match args.precision.as_str() {
+        "f32" => Precision::F32,
+        "bf16" => Precision::Bf16,
+        other => return Err(format!("--precision {other}: expected f32 or bf16").into()),
+    };
     rayon::ThreadPoolBuilder::new().num_threads(args.threads).build_global()?;
     let device = nexus_core::device("flex")?;
     let model = load(&args.dir.join("model"), &device)?;
@@ -63,6 +66,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         "lora" => (load_adapter(model, &args.dir.join("adapter"))?, 1e-3),
         "full" => (train_all(model), 1e-4),
         other => return Err(format!("--method {other}: expected lora or full").into()),
+    };
+    let model = match precision {
+        Precision::F32 => model,
+        Precision::Bf16 => store_bf16(model),
     };
     let mut file = TensorFile::open(&args.dir.join("batches.safetensors"))?;
     let (ids, shape) = file.read_i64("ids")?;
@@ -84,6 +91,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         max_steps: Some(total),
         batch_size: rows,
         learning_rate,
+        precision,
         schedule: ScheduleKind::Constant,
         shuffle: false,
         group_by_length: false,

@@ -56,7 +56,7 @@ pub struct TrainArgs {
     /// Which projections get an adapter: names with commas, a regular expression, or all-linear [default: all-linear]
     #[arg(long, value_name = "NAMES")]
     lora_targets: Option<String>,
-    /// Number format [default: f32]
+    /// Number format of the matrix products [default: f32]
     #[arg(long, value_enum)]
     precision: Option<PrecisionArg>,
     /// Seed of initialisation, data order and dropout [default: 42]
@@ -95,7 +95,10 @@ enum ScheduleArg {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum PrecisionArg {
+    /// 32-bit floating point
     F32,
+    /// The large matrix products in bf16, frozen weights too: faster on processors that multiply it, half the memory
+    Bf16,
 }
 
 impl TrainArgs {
@@ -133,7 +136,13 @@ impl TrainArgs {
                 MethodArg::Head => Method::Head,
             }),
         );
-        set(&mut run.precision, &self.precision.map(|PrecisionArg::F32| Precision::F32));
+        set(
+            &mut run.train.precision,
+            &self.precision.map(|precision| match precision {
+                PrecisionArg::F32 => Precision::F32,
+                PrecisionArg::Bf16 => Precision::Bf16,
+            }),
+        );
         set(
             &mut run.train.schedule,
             &self.schedule.map(|schedule| match schedule {

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 /// | `adam_beta1`, `adam_beta2` | 0.9, 0.999 | 0 <= beta < 1 |
 /// | `adam_epsilon` | 1e-8 | > 0 |
 /// | `max_grad_norm` | 1 | > 0, or null for no clipping |
+/// | `precision` | f32 | f32, bf16 |
 /// | `eval_steps`, `save_steps` | none | >= 1 |
 /// | `save_total_limit` | none | >= 1 |
 /// | `early_stopping_patience` | none | >= 1; needs `eval_steps` |
@@ -26,6 +27,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainConfig {
+    /// What the operands of the large matrix products are rounded to; see [`Precision`].
+    pub precision: Precision,
     /// Optimizer steps in all; wins over `epochs`.
     pub max_steps: Option<usize>,
     /// Passes over the training data.
@@ -76,9 +79,32 @@ pub struct TrainConfig {
     pub group_by_length: bool,
 }
 
+/// What the operands of the large matrix products are rounded to. Sums, activations, gradients, norms and the optimizer
+/// are f32 either way; bf16 is faster where the processor multiplies it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// Not rounded.
+    #[default]
+    F32,
+    /// bf16. Frozen weights are then stored as bf16 as well, by
+    /// [`RunConfig::prepare`](crate::RunConfig::prepare).
+    Bf16,
+}
+
+impl From<Precision> for nexus_kernels::Precision {
+    fn from(precision: Precision) -> Self {
+        match precision {
+            Precision::F32 => Self::F32,
+            Precision::Bf16 => Self::Bf16,
+        }
+    }
+}
+
 impl Default for TrainConfig {
     fn default() -> Self {
         Self {
+            precision: Precision::F32,
             max_steps: None,
             epochs: 3.0,
             batch_size: 8,

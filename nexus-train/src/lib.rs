@@ -37,13 +37,13 @@ mod step;
 mod trainer;
 
 pub use checkpoint::last_checkpoint;
-pub use config::{TrainConfig, TrainPlan};
+pub use config::{Precision, TrainConfig, TrainPlan};
 pub use jsonl::JsonlLog;
 pub use objective::{
     CausalLm, MaskedLm, Objective, Seq2Seq, SequenceClassification, TokenClassification,
 };
 pub use progress_bar::ProgressBar;
-pub use run::{LoraConfig, Method, Precision, RunConfig};
+pub use run::{LoraConfig, Method, RunConfig};
 pub use schedule::{Schedule, ScheduleKind};
 pub use state::TrainerState;
 pub use trainer::Sft;

@@ -1,9 +1,9 @@
 //! The settings of a fine-tuning run as a file, and the model made ready for it.
 
-use crate::config::TrainConfig;
+use crate::config::{Precision, TrainConfig};
 use nexus_core::adapter::{AdapterConfig, Modules, attach, train_all, train_head};
 use nexus_core::data::{EncodeOptions, LossMask};
-use nexus_core::model::{Decoder, Model};
+use nexus_core::model::{Decoder, Model, store_bf16};
 use nexus_core::weights::read_bounded;
 use nexus_core::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,6 @@ use std::path::Path;
 /// | `method` | `lora` | `full`, `lora`, `head` |
 /// | `max_length` | the model's, at most 1024; of classified texts and of pairs, at most 512 | >= 2 tokens |
 /// | `mask` | by the record's shape | `all`, `completion`, `assistant` |
-/// | `precision` | `f32` | `f32` |
 /// | `[lora]` | see [`LoraConfig`] | |
 /// | `[train]` | see [`TrainConfig`] | |
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -30,8 +29,6 @@ pub struct RunConfig {
     pub max_length: Option<usize>,
     /// Which text is trained.
     pub mask: Option<LossMask>,
-    /// Number format of weights and arithmetic.
-    pub precision: Precision,
     /// The adapter.
     pub lora: LoraConfig,
     /// The training.
@@ -49,15 +46,6 @@ pub enum Method {
     /// Low-rank adapters beside a frozen model.
     #[default]
     Lora,
-}
-
-/// Number format of weights and arithmetic.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Precision {
-    /// 32-bit floating point.
-    #[default]
-    F32,
 }
 
 /// The adapter of a LoRA run.
@@ -138,16 +126,20 @@ impl RunConfig {
         self.lora.modules_to_save = (!all.is_empty()).then(|| all.into_iter().collect());
     }
 
-    /// Makes `model` ready for training by the chosen method.
+    /// Makes `model` ready for training by the chosen method; in bf16, what is frozen is stored as bf16.
     ///
     /// # Errors
     /// [`Error::Config`] for adapter settings out of range; [`Error::Adapter`] when no module is selected.
     pub fn prepare<M: Model>(&self, model: M) -> Result<M> {
-        match self.method {
-            Method::Full => Ok(train_all(model)),
-            Method::Head => train_head(model),
-            Method::Lora => attach(model, &self.lora.adapter_config(), self.train.seed),
-        }
+        let model = match self.method {
+            Method::Full => train_all(model),
+            Method::Head => train_head(model)?,
+            Method::Lora => attach(model, &self.lora.adapter_config(), self.train.seed)?,
+        };
+        Ok(match self.train.precision {
+            Precision::F32 => model,
+            Precision::Bf16 => store_bf16(model),
+        })
     }
 }
 

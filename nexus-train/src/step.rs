@@ -6,7 +6,7 @@ use burn::module::{ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Gradients, Tensor};
 use nexus_core::adapter::parameter_name;
 use nexus_core::data::Example;
-use nexus_core::model::{Model, Pass, Spec};
+use nexus_core::model::{Model, Pass, Precision, Spec};
 use nexus_core::{Error, Result};
 use nexus_kernels::sum_squares;
 use std::collections::HashMap;
@@ -36,6 +36,7 @@ pub(crate) fn step_gradient<M: Model>(
     pad_id: u32,
     step: usize,
     seed: u64,
+    precision: Precision,
 ) -> Result<StepGradient> {
     let device = model
         .devices()
@@ -70,7 +71,7 @@ pub(crate) fn step_gradient<M: Model>(
             continue;
         }
         // Every micro-batch of a run has its own masks.
-        let pass = Pass::training(mix(seed, micro as u64));
+        let pass = Pass::training(mix(seed, micro as u64)).with_precision(precision);
         let part = objective.loss_sum(model, examples, pad_id, &device, &pass)? / weight;
         let gradients = part.backward();
         loss += f64::from(part.into_scalar::<f32>());

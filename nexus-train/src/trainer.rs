@@ -254,7 +254,9 @@ impl<M: Model> Run<'_, M> {
         let config = &self.plan.config;
         let seed = mix(config.seed, u64::MAX);
         let (objective, pad_id) = (self.trainer.objective.as_ref(), self.data.pad_id);
-        step_gradient(&self.model, objective, examples, config.batch_size, pad_id, step, seed)
+        let precision = config.precision.into();
+        let size = config.batch_size;
+        step_gradient(&self.model, objective, examples, size, pad_id, step, seed, precision)
     }
 
     /// What observers are told of a step, but for its time.
@@ -341,7 +343,8 @@ impl<M: Model> Run<'_, M> {
             if chunk.iter().all(|example| objective.labels(example) == 0) {
                 continue;
             }
-            let (pad_id, pass) = (self.data.pad_id, Pass::inference());
+            let pad_id = self.data.pad_id;
+            let pass = Pass::inference().with_precision(self.plan.config.precision.into());
             let part = objective.loss_sum(model, chunk, pad_id, &self.device, &pass)?;
             sum += f64::from(part.into_scalar::<f32>());
             weight += chunk.iter().map(|example| objective.weight(example)).sum::<f64>();

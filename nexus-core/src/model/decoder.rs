@@ -17,7 +17,7 @@ use crate::adapter::AdapterConfig;
 use crate::{Error, Result};
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
-use nexus_kernels::{AttentionConfig, AttentionContext, Precision, WeightLayout, linear};
+use nexus_kernels::{AttentionConfig, AttentionContext, WeightLayout, linear};
 use std::sync::Arc;
 
 /// A causal language model: GPT-2, LLaMA and everything with the same data flow.
@@ -190,7 +190,7 @@ impl Decoder {
         match &self.head {
             Some(head) => head.rows(rows, pass),
             None => {
-                linear(rows, self.embedding.weight(), WeightLayout::OutIn, None, Precision::F32)
+                linear(rows, self.embedding.weight(), WeightLayout::OutIn, None, pass.precision())
             }
         }
     }

@@ -1,6 +1,7 @@
 //! A table of vectors: tokens, positions, token types.
 
 use super::low_rank::{Adaptable, AdapterState, LowRank};
+use super::precision::widened;
 use super::source::{Init, ParameterSource};
 use crate::Result;
 use burn::module::{Module, Param};
@@ -31,7 +32,7 @@ impl Embedding {
 
     /// The rows of `ids: [B, T]`, `[B, T, D]`; an adapter adds `s A[ids] B`.
     pub(crate) fn lookup(&self, ids: Tensor<2, Int>) -> Tensor<3> {
-        let looked_up = embedding(self.weight.val(), ids.clone());
+        let looked_up = widened(embedding(self.weight.val(), ids.clone()));
         match &self.adapter {
             Some(adapter) if adapter.state() == AdapterState::Active => {
                 let rows = embedding(adapter.a(), ids);

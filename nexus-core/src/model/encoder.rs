@@ -17,7 +17,7 @@ use crate::adapter::AdapterConfig;
 use crate::{Error, Result};
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, activation};
-use nexus_kernels::{AttentionConfig, AttentionContext, Precision, WeightLayout, linear};
+use nexus_kernels::{AttentionConfig, AttentionContext, WeightLayout, linear};
 use std::sync::Arc;
 
 /// BERT and everything with the same data flow.
@@ -266,7 +266,7 @@ impl Encoder {
             self.embedding.weight(),
             WeightLayout::OutIn,
             Some(masked.bias.val()),
-            Precision::F32,
+            pass.precision(),
         ))
     }
 

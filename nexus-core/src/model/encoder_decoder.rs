@@ -19,7 +19,7 @@ use crate::Result;
 use crate::adapter::AdapterConfig;
 use burn::module::Module;
 use burn::tensor::{Int, Tensor};
-use nexus_kernels::{AttentionConfig, AttentionContext, Precision, WeightLayout, linear};
+use nexus_kernels::{AttentionConfig, AttentionContext, WeightLayout, linear};
 use std::sync::Arc;
 
 /// T5.
@@ -216,7 +216,7 @@ impl EncoderDecoder {
         match &self.head {
             Some(head) => head.rows(rows, pass),
             None => {
-                linear(rows, self.embedding.weight(), WeightLayout::OutIn, None, Precision::F32)
+                linear(rows, self.embedding.weight(), WeightLayout::OutIn, None, pass.precision())
             }
         }
     }

@@ -4,7 +4,7 @@ use super::decoder::Decoder;
 use super::pass::Pass;
 use crate::Result;
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
-use nexus_kernels::{Precision, linear_cross_entropy, token_log_probabilities};
+use nexus_kernels::{linear_cross_entropy, token_log_probabilities};
 
 /// Labels with this value are not predicted.
 const IGNORED: i32 = -100;
@@ -43,7 +43,7 @@ impl Decoder {
         let hidden = hidden.reshape([batch * time, width]).select(0, indices(&rows, &device));
         let sum = match self.head_weight() {
             Some((weight, layout)) => {
-                linear_cross_entropy(hidden, weight, layout, &targets, Precision::F32)
+                linear_cross_entropy(hidden, weight, layout, &targets, pass.precision())
             }
             None => {
                 let count = targets.len();
@@ -81,7 +81,7 @@ impl Decoder {
         let selected = hidden.select(0, indices(&rows, &device));
         let values = match self.head_weight() {
             Some((weight, layout)) => {
-                token_log_probabilities(selected, weight, layout, &targets, Precision::F32)
+                token_log_probabilities(selected, weight, layout, &targets, pass.precision())
             }
             None => {
                 let count = targets.len();

@@ -1,9 +1,10 @@
 //! The low-rank adapter that attaches to a projection or a token embedding.
 
 use super::pass::Pass;
+use super::precision::widened;
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, TensorData};
-use nexus_kernels::{Precision, WeightLayout, linear, low_rank_linear};
+use nexus_kernels::{WeightLayout, linear, low_rank_linear};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -120,7 +121,7 @@ impl LowRank {
     ) -> Tensor<2> {
         let (a, b, scale) = (self.a(), self.b(), self.settings.scale);
         if let Some(shares) = &self.shares {
-            let base = linear(x.clone(), weight, WeightLayout::InOut, bias, Precision::F32);
+            let base = linear(x.clone(), weight, WeightLayout::InOut, bias, pass.precision());
             return match pass.shares_mask(shares, [x.dims()[0], self.settings.rank]) {
                 None => base,
                 Some(mask) => {
@@ -132,11 +133,11 @@ impl LowRank {
         }
         let dropped = self.dropped(&x, pass);
         let Some(magnitude) = self.magnitude() else {
-            return low_rank_linear(x, weight, bias, a, b, scale, dropped, Precision::F32);
+            return low_rank_linear(x, weight, bias, a, b, scale, dropped, pass.precision());
         };
         let factor = magnitude / self.norms(weight.clone());
         let adapted =
-            |x| low_rank_linear(x, weight.clone(), None, a, b, scale, None, Precision::F32);
+            |x| low_rank_linear(x, weight.clone(), None, a, b, scale, None, pass.precision());
         match dropped {
             None => {
                 let y = adapted(x) * factor.unsqueeze();
@@ -152,7 +153,7 @@ impl LowRank {
                     weight.clone(),
                     WeightLayout::InOut,
                     bias,
-                    Precision::F32,
+                    pass.precision(),
                 );
                 kept + adapted(dropped) * factor.unsqueeze()
             }
@@ -192,6 +193,8 @@ impl LowRank {
     }
 
     fn merge(&mut self, weight: Tensor<2>) -> Tensor<2> {
+        // A sum in bf16 would lose most of the product.
+        let weight = widened(weight);
         let Some(magnitude) = self.magnitude() else { return weight + self.product() };
         let factor = magnitude.detach() / self.norms(weight.clone());
         self.merged = Some(Arc::new(factor.to_data().iter::<f32>().collect()));
@@ -213,7 +216,7 @@ impl LowRank {
     /// `|W + s A B|` of every output, `[outputs]`, outside any gradient and without the product itself:
     /// `|W|^2 + 2 s sum_k (A^T W)_k B_k + s^2 sum_k (A^T A B)_k B_k`.
     fn norms(&self, weight: Tensor<2>) -> Tensor<1> {
-        let [weight, a, b] = [weight, self.a(), self.b()].map(Tensor::detach);
+        let [weight, a, b] = [widened(weight), self.a(), self.b()].map(Tensor::detach);
         let scale = self.settings.scale;
         let across = a.clone().transpose();
         let inner = across.clone().matmul(weight.clone()) * (2.0 * scale)

@@ -1,13 +1,14 @@
 //! What one forward pass knows besides its inputs.
 
 use crate::{Error, Result};
+use nexus_kernels::Precision;
 use burn::tensor::{Tensor, TensorData};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Whether a forward pass trains, with which dropout, and with which of several adapters.
+/// Whether a forward pass trains, with which dropout, in which precision, and with which of several adapters.
 ///
 /// Masks are a pure function of the seed, the layer and the shape: a resumed run draws the masks that the
 /// uninterrupted run would have drawn, and no random state has to be carried.
@@ -15,6 +16,7 @@ use std::sync::Arc;
 pub struct Pass {
     dropout_seed: Option<u64>,
     adapters: Option<Arc<[Option<usize>]>>,
+    precision: Precision,
 }
 
 impl Pass {
@@ -25,7 +27,19 @@ impl Pass {
 
     /// A training pass whose dropout masks follow from `seed`; give every micro-batch its own.
     pub fn training(seed: u64) -> Self {
-        Self { dropout_seed: Some(seed), adapters: None }
+        Self { dropout_seed: Some(seed), ..Self::default() }
+    }
+
+    /// Rounds the operands of the large matrix products; f32 without it. Weights that are stored as bf16
+    /// ([`store_bf16`](super::store_bf16)) take part in bf16 products either way.
+    pub fn with_precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
+        self
+    }
+
+    /// The precision of the large matrix products.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// The adapter of each sequence of the batch, by its number in [`mix`](crate::adapter::mix); `None` is the base

@@ -6,7 +6,7 @@ use super::source::{Init, ParameterSource};
 use crate::Result;
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
-use nexus_kernels::{Precision, WeightLayout, linear};
+use nexus_kernels::{WeightLayout, linear};
 
 /// Every weight matrix of every family: `y = x W + bias + s (dropout(x) A) B`.
 ///
@@ -57,7 +57,7 @@ impl Projection {
             Some(adapter) if adapter.state() == AdapterState::Active => {
                 adapter.project(x, self.weight.val(), bias, pass)
             }
-            _ => linear(x, self.weight.val(), WeightLayout::InOut, bias, Precision::F32),
+            _ => linear(x, self.weight.val(), WeightLayout::InOut, bias, pass.precision()),
         }
     }
 

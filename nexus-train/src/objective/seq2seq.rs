@@ -7,7 +7,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use nexus_core::Result;
 use nexus_core::data::{Example, IGNORED, PairBatch, collate_pairs};
 use nexus_core::model::{EncoderDecoder, Model, Pass, TokenBatch, ids_tensor};
-use nexus_kernels::{Precision, linear_cross_entropy};
+use nexus_kernels::linear_cross_entropy;
 
 /// Mean cross-entropy of the answers' tokens, in nats per token. The decoder reads the answer shifted by one: the start
 /// token first, so that every token is predicted from those before it.
@@ -67,7 +67,7 @@ impl Objective<EncoderDecoder> for Seq2Seq {
         let hidden = hidden.reshape([batch * time, width]).select(0, indices);
         Ok(match model.head_weight() {
             Some((weight, layout)) if self.weighting.smoothing == 0.0 => {
-                linear_cross_entropy(hidden, weight, layout, &targets, Precision::F32)
+                linear_cross_entropy(hidden, weight, layout, &targets, pass.precision())
             }
             _ => cross_entropy_sum(model.logits(hidden, pass), &targets, &self.weighting),
         })
