@@ -56,6 +56,9 @@ pub struct TrainArgs {
     /// Which projections get an adapter: names with commas, a regular expression, or all-linear [default: all-linear]
     #[arg(long, value_name = "NAMES")]
     lora_targets: Option<String>,
+    /// Give every output of an adapted projection a magnitude of its own (DoRA)
+    #[arg(long)]
+    dora: bool,
     /// Number format [default: f32]
     #[arg(long, value_enum)]
     precision: Option<PrecisionArg>,
@@ -133,6 +136,7 @@ impl TrainArgs {
                 MethodArg::Head => Method::Head,
             }),
         );
+        run.lora.dora |= self.dora;
         set(&mut run.precision, &self.precision.map(|PrecisionArg::F32| Precision::F32));
         set(
             &mut run.train.schedule,
