@@ -56,6 +56,9 @@ pub struct TrainArgs {
     /// Which projections get an adapter: names with commas, a regular expression, or all-linear [default: all-linear]
     #[arg(long, value_name = "NAMES")]
     lora_targets: Option<String>,
+    /// Give every output of an adapted projection a magnitude of its own (DoRA)
+    #[arg(long)]
+    dora: bool,
     /// Number format of the matrix products [default: f32]
     #[arg(long, value_enum)]
     precision: Option<PrecisionArg>,
@@ -136,6 +139,7 @@ impl TrainArgs {
                 MethodArg::Head => Method::Head,
             }),
         );
+        run.lora.dora |= self.dora;
         set(
             &mut run.train.precision,
             &self.precision.map(|precision| match precision {

@@ -16,7 +16,7 @@ const PROGRAMS: &[(&str, &str, &[&str])] = &[
     ("generate", "", &["--model", "--prompt"]),
     ("pretrain", "", &["--config", "--train", "--valid", "--out"]),
     ("score", "", &["--model", "--input"]),
-    ("seq2seq", "train", &["--model", "--train", "--columns", "--out"]),
+    ("seq2seq", "train", &["--model", "--train"]),
     ("specialist", "", &[]),
 ];
 

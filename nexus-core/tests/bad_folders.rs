@@ -270,7 +270,7 @@ fn two_adapters_with_clashing_shapes() {
 #[test]
 fn adapter_variants_that_would_be_ignored_are_refused() {
     for (field, value) in [
-        ("use_dora", json!(true)),
+        ("lora_bias", json!(true)),
         ("bias", json!("all")),
         ("peft_type", json!("IA3")),
         ("layer_replication", json!([[0, 2]])),

@@ -56,7 +56,7 @@ pub enum Method {
 /// | `alpha` | 16 | > 0 |
 /// | `dropout` | 0 | 0 <= p < 1 |
 /// | `targets` | `"all-linear"` | names, a regular expression, or `"all-linear"` |
-/// | `rslora` | false | |
+/// | `rslora`, `dora` | false | |
 /// | `modules_to_save` | none | names |
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -71,6 +71,8 @@ pub struct LoraConfig {
     pub targets: Modules,
     /// Scale by `alpha / sqrt(rank)`.
     pub rslora: bool,
+    /// A magnitude for every output (DoRA); slower, sometimes better at low ranks.
+    pub dora: bool,
     /// Modules that are trained and saved whole.
     pub modules_to_save: Option<Vec<String>>,
 }
@@ -83,6 +85,7 @@ impl Default for LoraConfig {
             dropout: 0.0,
             targets: Modules::Pattern("all-linear".into()),
             rslora: false,
+            dora: false,
             modules_to_save: None,
         }
     }
@@ -152,6 +155,7 @@ impl LoraConfig {
             lora_dropout: self.dropout,
             target_modules: Some(self.targets.clone()),
             use_rslora: self.rslora,
+            use_dora: self.dora,
             modules_to_save: self.modules_to_save.clone(),
             ..AdapterConfig::default()
         }

@@ -1,12 +1,13 @@
 //! One optimizer step: gradients over micro-batches, clipping, update.
 
 use crate::adamw::{AdamW, StepScale};
+use crate::config::TrainConfig;
 use crate::objective::Objective;
 use burn::module::{ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Gradients, Tensor};
 use nexus_core::adapter::parameter_name;
 use nexus_core::data::Example;
-use nexus_core::model::{Model, Pass, Precision, Spec};
+use nexus_core::model::{Model, Pass, Spec};
 use nexus_core::{Error, Result};
 use nexus_kernels::sum_squares;
 use std::collections::HashMap;
@@ -32,18 +33,16 @@ pub(crate) fn step_gradient<M: Model>(
     model: &M,
     objective: &dyn Objective<M>,
     examples: Vec<(usize, Example)>,
-    batch_size: usize,
     pad_id: u32,
     step: usize,
-    seed: u64,
-    precision: Precision,
+    config: &TrainConfig,
 ) -> Result<StepGradient> {
     let device = model
         .devices()
         .first()
         .cloned()
         .ok_or_else(|| Error::Refused("the model has no parameters".into()))?;
-    let seed = mix(seed, step as u64);
+    let seed = mix(mix(config.seed, u64::MAX), step as u64);
     let (numbers, examples): (Vec<usize>, Vec<Example>) = examples
         .into_iter()
         .enumerate()
@@ -66,12 +65,12 @@ pub(crate) fn step_gradient<M: Model>(
     }
     let mut sum = SumGradients { taken: None, gradients: HashMap::new() };
     let mut loss = 0.0;
-    for (micro, examples) in examples.chunks(batch_size).enumerate() {
+    for (micro, examples) in examples.chunks(config.batch_size).enumerate() {
         if examples.iter().all(|example| objective.labels(example) == 0) {
             continue;
         }
         // Every micro-batch of a run has its own masks.
-        let pass = Pass::training(mix(seed, micro as u64)).with_precision(precision);
+        let pass = Pass::training(mix(seed, micro as u64)).with_precision(config.precision.into());
         let part = objective.loss_sum(model, examples, pad_id, &device, &pass)? / weight;
         let gradients = part.backward();
         loss += f64::from(part.into_scalar::<f32>());

@@ -251,12 +251,8 @@ impl<M: Model> Run<'_, M> {
     }
 
     fn gradient(&self, step: usize, examples: Vec<(usize, Example)>) -> Result<StepGradient> {
-        let config = &self.plan.config;
-        let seed = mix(config.seed, u64::MAX);
         let (objective, pad_id) = (self.trainer.objective.as_ref(), self.data.pad_id);
-        let precision = config.precision.into();
-        let size = config.batch_size;
-        step_gradient(&self.model, objective, examples, size, pad_id, step, seed, precision)
+        step_gradient(&self.model, objective, examples, pad_id, step, &self.plan.config)
     }
 
     /// What observers are told of a step, but for its time.
