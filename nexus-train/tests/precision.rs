@@ -40,6 +40,7 @@ fn train(model: Decoder, examples: &[Example], precision: Precision) -> (Decoder
         ..TrainConfig::default()
     };
     let mut losses = Losses::default();
+    let examples = examples.to_vec();
     let data = TrainData { train: &examples, valid: None, pad_id: 0 };
     let trained = Sft::new(config).train(model, &data, &mut losses).unwrap();
     (trained.model, losses.0)
@@ -117,7 +118,9 @@ fn only_frozen_matrices_are_stored_as_bf16() {
     assert!(types.bf16.contains(&"blocks.0.attention.inputs.query.weight".to_string()));
     let adapted = |path: &&String| path.contains(".adapter.");
     assert!(types.f32.iter().all(|path| path.contains("norm") || path.contains(".adapter.")));
-    assert!(types.f32.iter().filter(adapted).count() > 0 && !types.bf16.iter().any(|p| adapted(&p)));
+    assert!(
+        types.f32.iter().filter(adapted).count() > 0 && !types.bf16.iter().any(|p| adapted(&p))
+    );
 }
 
 #[test]

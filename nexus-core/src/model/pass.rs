@@ -1,8 +1,8 @@
 //! What one forward pass knows besides its inputs.
 
 use crate::{Error, Result};
-use nexus_kernels::Precision;
 use burn::tensor::{Tensor, TensorData};
+use nexus_kernels::Precision;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::ops::Range;
