@@ -22,7 +22,7 @@ use std::process::ExitCode;
 #[derive(Parser)]
 #[command(verbatim_doc_comment)]
 struct Args {
-    /// Model folder as Hugging Face writes it, or org/name[@revision] on the hub
+    /// Model folder as Hugging Face writes it, or org/name or org/name@revision on the hub
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
     /// Folder of a LoRA adapter to merge, as PEFT writes it

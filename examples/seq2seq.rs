@@ -37,7 +37,7 @@ enum Command {
 
 #[derive(Args)]
 struct Train {
-    /// Model folder as Hugging Face writes it, or org/name[@revision] on the hub
+    /// Model folder as Hugging Face writes it, or org/name or org/name@revision on the hub
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
     /// Training data

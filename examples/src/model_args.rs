@@ -12,7 +12,7 @@ use std::path::PathBuf;
 /// The model's folders.
 #[derive(Args, Clone, Debug)]
 pub struct ModelArgs {
-    /// Model folder as Hugging Face writes it (config.json, model.safetensors, tokenizer.json), or org/name[@revision]
+    /// Model folder as Hugging Face writes it (config.json, model.safetensors, tokenizer.json), or org/name or org/name@revision
     /// on the hub
     #[arg(long, value_name = "DIR")]
     pub model: PathBuf,

@@ -6,7 +6,7 @@ use nexus_core::hub::Hub;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
-/// The folder of `model`: the folder itself where there is one, or else `org/name[@revision]` from the Hugging Face hub,
+/// The folder of `model`: the folder itself where there is one, or else `org/name or org/name@revision` from the Hugging Face hub,
 /// fetched into its cache with a progress bar on stderr.
 ///
 /// # Errors

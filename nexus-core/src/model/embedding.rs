@@ -53,29 +53,11 @@ impl Embedding {
 /// Its weight is the table, `[rows, D]`. The adapter has no part in a head that is the same table (as in PEFT), until it
 /// is merged.
 impl Adaptable for Embedding {
-    fn dims(&self) -> [usize; 2] {
-        self.weight.dims()
+    fn parts(&self) -> (&Param<Tensor<2>>, Option<&LowRank>) {
+        (&self.weight, self.adapter.as_ref())
     }
 
-    fn weight(&self) -> Tensor<2> {
-        self.weight.val()
-    }
-
-    fn adapter(&self) -> Option<&LowRank> {
-        self.adapter.as_ref()
-    }
-
-    fn attach(&mut self, adapter: LowRank) {
-        self.adapter = Some(adapter);
-    }
-
-    fn detach(&mut self) -> Option<LowRank> {
-        self.adapter.take()
-    }
-
-    fn set_adapter_state(&mut self, state: AdapterState) {
-        if let Some(adapter) = &mut self.adapter {
-            self.weight = adapter.fold(self.weight.clone(), state);
-        }
+    fn parts_mut(&mut self) -> (&mut Param<Tensor<2>>, &mut Option<LowRank>) {
+        (&mut self.weight, &mut self.adapter)
     }
 }

@@ -234,23 +234,43 @@ impl LowRank {
     }
 }
 
-/// What an adapter can attach to.
+/// What an adapter can attach to: a weight, and the place of its adapter.
 pub trait Adaptable {
+    /// The weight, `[inputs, outputs]`, and the adapter when one is attached.
+    fn parts(&self) -> (&Param<Tensor<2>>, Option<&LowRank>);
+
+    /// The same, to be changed.
+    fn parts_mut(&mut self) -> (&mut Param<Tensor<2>>, &mut Option<LowRank>);
+
     /// `[inputs, outputs]` of the weight.
-    fn dims(&self) -> [usize; 2];
+    fn dims(&self) -> [usize; 2] {
+        self.parts().0.dims()
+    }
 
     /// The weight, `[inputs, outputs]`.
-    fn weight(&self) -> Tensor<2>;
+    fn weight(&self) -> Tensor<2> {
+        self.parts().0.val()
+    }
 
     /// The adapter, when one is attached.
-    fn adapter(&self) -> Option<&LowRank>;
+    fn adapter(&self) -> Option<&LowRank> {
+        self.parts().1
+    }
 
     /// Attaches an adapter in place of any earlier one.
-    fn attach(&mut self, adapter: LowRank);
+    fn attach(&mut self, adapter: LowRank) {
+        *self.parts_mut().1 = Some(adapter);
+    }
 
     /// Takes the adapter off; a merged product stays in the weight.
-    fn detach(&mut self) -> Option<LowRank>;
+    fn detach(&mut self) -> Option<LowRank> {
+        self.parts_mut().1.take()
+    }
 
     /// Brings the adapter, if there is one, into `state`, folding its product into the weight or out of it.
-    fn set_adapter_state(&mut self, state: AdapterState);
+    fn set_adapter_state(&mut self, state: AdapterState) {
+        if let (weight, Some(adapter)) = self.parts_mut() {
+            *weight = adapter.fold(weight.clone(), state);
+        }
+    }
 }
