@@ -297,6 +297,11 @@ fn a_mixed_batch_is_continued_as_each_adapter_continues_alone() {
         assert_eq!(found[0].ids, expected[0][0].ids, "{row:?}");
     }
     assert_ne!(together[0][0].ids, together[3][0].ids, "the adapters make no difference");
+    let beyond = [Some(2), None, None, None];
+    for model in [&mixed, &base] {
+        let error = generate_batch_with_adapters(model, &prompts, &beyond, &config, &device());
+        assert!(error.unwrap_err().to_string().contains("there is no number 2"));
+    }
     let error = generate_batch_with_adapters(&mixed, &prompts, &rows[..2], &config, &device());
     assert!(error.unwrap_err().to_string().contains("one for each of 4 prompts"));
 }

@@ -68,8 +68,8 @@ impl Adapter {
                 largest
             }
             Combination::Cat => ranks().map(|ranks| ranks.sum()).max().unwrap_or(1),
-            Combination::Svd { rank: Some(0) } => {
-                return Err(Error::config("rank", 0, "at least 1"));
+            Combination::Svd { rank: Some(rank) } if rank == 0 || rank > 1 << 16 => {
+                return Err(Error::config("rank", rank, "a rank from 1 to 65536"));
             }
             Combination::Svd { rank } => rank.unwrap_or(largest),
         };

@@ -66,6 +66,24 @@ pub fn mix<M: Model>(base: M, adapters: &[&Adapter]) -> Result<M> {
     }
 }
 
+/// Refuses numbers of adapters that a model of [`mix`] does not have.
+pub(crate) fn check_numbers<M: Model>(model: &M, rows: &[Option<usize>]) -> Result<()> {
+    let mut count = 0;
+    // A clone shares its tensors.
+    each_site(&mut model.clone(), |site| {
+        count = count.max(site.target.adapter().and_then(LowRank::share_count).unwrap_or(0));
+        Ok(())
+    })?;
+    match rows.iter().flatten().find(|number| **number >= count) {
+        None => Ok(()),
+        Some(number) => {
+            let why =
+                format!("there is no number {number}; the model mixes {count}, counted from 0");
+            Err(Error::Adapter { why })
+        }
+    }
+}
+
 /// `A = [A_1, A_2, ...]` and `B = [s_1 B_1; s_2 B_2; ...]`.
 fn side_by_side(parts: &[(usize, &LowRank)], adapters: usize) -> LowRank {
     let mut shares: Vec<Range<usize>> = vec![0..0; adapters];

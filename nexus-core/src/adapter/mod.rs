@@ -18,6 +18,7 @@ pub use config::{AdapterConfig, Modules};
 pub use detached::Adapter;
 pub use file::{is_adapter_folder, save_adapter};
 pub use load::load_adapter;
+pub(crate) use mix::check_numbers;
 pub use mix::mix;
 pub use names::parameter_name;
 pub use train::{train_alike, train_all, train_head};

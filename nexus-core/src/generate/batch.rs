@@ -5,7 +5,8 @@ use super::config::{GenerationConfig, Search};
 use super::run::{Generation, Row, check_prompts, limit, sample_rows};
 use super::sample::{Sampler, SamplingConfig};
 use super::step::{DecoderSteps, Seq2SeqSteps, Steps};
-use crate::model::{Decoder, EncoderDecoder, Position, RotaryScaling};
+use crate::adapter::check_numbers;
+use crate::model::{Decoder, EncoderDecoder, Model, Position, RotaryScaling};
 use crate::{Error, Result};
 use burn::tensor::Device;
 use std::ops::ControlFlow;
@@ -37,7 +38,8 @@ pub fn generate_batch(
 /// with the base alone.
 ///
 /// # Errors
-/// As [`generate_batch`]; [`Error::Config`] for another number of adapters than prompts.
+/// As [`generate_batch`]; [`Error::Config`] for another number of adapters than prompts; [`Error::Adapter`] for one that
+/// the model does not have.
 pub fn generate_batch_with_adapters(
     model: &Decoder,
     prompts: &[Vec<u32>],
@@ -45,13 +47,13 @@ pub fn generate_batch_with_adapters(
     config: &GenerationConfig,
     device: &Device,
 ) -> Result<Vec<Vec<Generation>>> {
-    check_adapters(adapters, prompts.len())?;
+    check_adapters(model, adapters, prompts.len())?;
     continue_prompts(model, prompts, Some(adapters), config, device)
 }
 
-fn check_adapters(adapters: &[Option<usize>], prompts: usize) -> Result<()> {
+fn check_adapters(model: &impl Model, adapters: &[Option<usize>], prompts: usize) -> Result<()> {
     match adapters.len() == prompts {
-        true => Ok(()),
+        true => check_numbers(model, adapters),
         false => {
             let allowed = format!("one for each of {prompts} prompts");
             Err(Error::config("adapters of a batch", adapters.len(), allowed))
@@ -97,7 +99,8 @@ pub fn generate_seq2seq(
 /// or with the base alone.
 ///
 /// # Errors
-/// As [`generate_seq2seq`]; [`Error::Config`] for another number of adapters than sources.
+/// As [`generate_seq2seq`]; [`Error::Config`] for another number of adapters than sources; [`Error::Adapter`] for one that
+/// the model does not have.
 pub fn generate_seq2seq_with_adapters(
     model: &EncoderDecoder,
     sources: &[Vec<u32>],
@@ -105,7 +108,7 @@ pub fn generate_seq2seq_with_adapters(
     config: &GenerationConfig,
     device: &Device,
 ) -> Result<Vec<Vec<Generation>>> {
-    check_adapters(adapters, sources.len())?;
+    check_adapters(model, adapters, sources.len())?;
     answer_sources(model, sources, Some(adapters), config, device)
 }
 

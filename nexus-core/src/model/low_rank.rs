@@ -76,6 +76,11 @@ impl LowRank {
         self
     }
 
+    /// Number of adapters side by side, when there are several.
+    pub(crate) fn share_count(&self) -> Option<usize> {
+        self.shares.as_ref().map(|shares| shares.len())
+    }
+
     /// A, `[inputs, r]`.
     pub fn a(&self) -> Tensor<2> {
         self.a.val()

@@ -43,7 +43,7 @@ impl Pass {
     }
 
     /// The adapter of each sequence of the batch, by its number in [`mix`](crate::adapter::mix); `None` is the base
-    /// alone. Without this a mixed model is its base.
+    /// alone, and so is a number that the model does not have. Without this a mixed model is its base.
     pub fn with_adapters(mut self, rows: impl Into<Arc<[Option<usize>]>>) -> Self {
         self.adapters = Some(rows.into());
         self
