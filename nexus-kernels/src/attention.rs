@@ -1,5 +1,5 @@
 //! Attention with grouped queries as one operation: causal with a sliding window, or bidirectional; rotary positions,
-//! padding, a bias on the scores.
+//! padding, a bias on the scores, several sequences in one row.
 //!
 //! Per batch entry, query head `h` and key head `g = h / (H/K)`, with `q`, `k` rotated to their positions:
 //!
@@ -14,9 +14,9 @@
 //!
 //! The fast path for the CPU follows FlashAttention-2 (Dao 2023, arXiv:2307.08691, sections 3.1 and 3.2): scores exist
 //! one tile at a time, the forward pass keeps `out` and `lse`, the backward pass computes the tiles again. Deviations:
-//! a task is one (batch entry, key head) and goes through its tiles in order, so results do not depend on the number of
+//! a task is one (sequence, key head) and goes through its tiles in order, so results do not depend on the number of
 //! threads; a block of keys is long (512), so a short sequence needs no rescaling of partial sums. When the bias needs a
-//! gradient, a backward task is one key head and goes through the batch entries in order: K tasks instead of B K. Keys
+//! gradient, a backward task is one key head and goes through the sequences in order: K tasks instead of B K. Keys
 //! that no query of a tile sees are left out, so padding before and behind a sequence costs no products.
 //!
 //! The floor: 2 products of (visible keys of all queries) x dim forward, T(T+1)/2 x dim when causal, and 5 backward, each
@@ -51,7 +51,7 @@ mod tile;
 pub use config::{AttentionConfig, AttentionContext};
 pub use reference::attention_reference;
 
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 
 /// Attention of T queries over S keys; causal over S = offset + T keys unless the configuration is bidirectional.
 ///
@@ -85,6 +85,18 @@ pub fn attention(
         return extension::separate(query, key, value, context, config);
     }
     attention_reference(query, key, value, context, config)
+}
+
+/// Whether [packed](AttentionContext::packed) sequences are one operation on `device`. Elsewhere they are computed one by
+/// one, so that padding costs less.
+pub fn attention_packs(device: &Device) -> bool {
+    #[cfg(feature = "flex")]
+    return *device == Device::flex();
+    #[cfg(not(feature = "flex"))]
+    {
+        let _ = device;
+        false
+    }
 }
 
 /// [`attention`] of whole sequences (`offset == 0`, S = T) whose queries, keys and values are side by side in one tensor,

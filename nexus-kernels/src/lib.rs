@@ -28,7 +28,9 @@ mod testing;
 mod vector;
 
 pub use adamw::{AdamWStep, adamw_step, sum_squares};
-pub use attention::{AttentionConfig, AttentionContext, attention, attention_fused};
+pub use attention::{
+    AttentionConfig, AttentionContext, attention, attention_fused, attention_packs,
+};
 pub use cross_entropy::{linear_cross_entropy, token_log_probabilities};
 pub use gelu::{gelu_erf, gelu_tanh};
 pub use layer_norm::layer_norm;

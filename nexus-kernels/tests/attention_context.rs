@@ -90,6 +90,7 @@ impl Case {
             rotary: self.rotary.then(|| (table(5), table(6))),
             keys: self.ranges.clone().map(Arc::new),
             bias: self.bias.then_some(bias),
+            packed: None,
         }
     }
 

@@ -138,7 +138,8 @@ impl Attention {
                             .collect(),
                     ),
                 });
-                let context = AttentionContext { rotary: None, keys, bias: context.bias.clone() };
+                let context =
+                    AttentionContext { rotary: None, keys, packed: None, ..context.clone() };
                 attention(query, key, value, &context, config.with_offset(offset))
             }
         };

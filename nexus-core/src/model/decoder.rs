@@ -10,6 +10,7 @@ use super::low_rank::Adaptable;
 use super::mlp::{Mlp, MlpShape};
 use super::network::{Classify, Model, TokenBatch, ids_tensor, select_rows, wrong_kind};
 use super::norm::Norm;
+use super::packing::Packing;
 use super::pass::Pass;
 use super::projection::Projection;
 use super::source::{Init, ParameterSource};
@@ -130,7 +131,7 @@ impl Classify for Decoder {
         let Some(classes) = &self.classes else {
             return Err(Error::Refused("the model has no sequence-classification head".into()));
         };
-        let hidden = self.hidden(tokens.ids.clone(), pass)?;
+        let hidden = self.hidden_within(tokens.ids.clone(), &tokens.lengths, pass)?;
         let [batch, time, width] = hidden.dims();
         let last = |(row, &length): (usize, &usize)| (row * time + length.max(1) - 1) as i32;
         let rows: Vec<i32> = tokens.lengths.iter().enumerate().map(last).collect();
@@ -153,7 +154,19 @@ impl Decoder {
     /// [`Error::Config`] when T exceeds a learned position table, or when the pass has adapters for another number of
     /// sequences.
     pub fn hidden(&self, ids: Tensor<2, Int>, pass: &Pass) -> Result<Tensor<3>> {
-        self.run(ids, None, pass)
+        self.run(ids, None, None, pass)
+    }
+
+    /// [`hidden`](Self::hidden), of which only the first `lengths[b]` positions of row b will be used.
+    pub(super) fn hidden_within(
+        &self,
+        ids: Tensor<2, Int>,
+        lengths: &[usize],
+        pass: &Pass,
+    ) -> Result<Tensor<3>> {
+        let [_, time] = ids.dims();
+        let packing = Packing::of(lengths, time, &ids.device(), pass);
+        self.run(ids, packing, None, pass)
     }
 
     /// Final hidden states of the new tokens of one or more sequences of equal length, remembered in `cache`.
@@ -169,7 +182,7 @@ impl Decoder {
     /// As [`hidden`](Self::hidden).
     pub fn hidden_cached(&self, ids: Tensor<2, Int>, cache: &mut Cache) -> Result<Tensor<3>> {
         let pass = cache.pass.clone();
-        self.run(ids, Some(cache), &pass)
+        self.run(ids, None, Some(cache), &pass)
     }
 
     /// An empty cache for [`hidden_cached`](Self::hidden_cached).
@@ -208,6 +221,7 @@ impl Decoder {
     fn run(
         &self,
         ids: Tensor<2, Int>,
+        packing: Option<Packing>,
         mut cache: Option<&mut Cache>,
         pass: &Pass,
     ) -> Result<Tensor<3>> {
@@ -218,7 +232,10 @@ impl Decoder {
         let start = cache.as_ref().map_or(0, |cache| cache.length);
         let padding = cache.as_ref().and_then(|cache| cache.padding.as_deref());
         let keys = cache.as_ref().and_then(|cache| cache.keys(start + time));
-        let mut x = self.embedding.lookup(ids);
+        let mut x = self.embedding.lookup(match &packing {
+            Some(packing) => packing.pack(ids),
+            None => ids,
+        });
         if let Some(table) = &self.positions {
             let least = padding.and_then(|padding| padding.iter().min()).copied().unwrap_or(0);
             let longest = (start + time).saturating_sub(least);
@@ -229,9 +246,12 @@ impl Decoder {
                     format!("at most n_positions = {}", config.max_positions),
                 ));
             }
-            x = x + match padding {
-                None => table.rows(start, time),
-                Some(padding) => table.lookup(positions_behind(padding, [start, time], &device)),
+            x = x + match (padding, &packing) {
+                (Some(padding), _) => {
+                    table.lookup(positions_behind(padding, [start, time], &device))
+                }
+                (None, Some(packing)) => table.lookup(packing.positions(0)),
+                (None, None) => table.rows(start, time),
             };
         }
         let rotary = match &config.position {
@@ -240,7 +260,8 @@ impl Decoder {
             }
             Position::Learned => None,
         };
-        let context = AttentionContext { rotary, keys, bias: None };
+        let packed = packing.as_ref().map(Packing::lengths);
+        let context = AttentionContext { rotary, keys, bias: None, packed };
         for (i, (block, &window)) in self.blocks.iter().zip(&config.windows).enumerate() {
             let layer = cache.as_mut().map(|cache| &mut cache.layers[i]);
             x = block.forward(x, &context, window, layer, pass);
@@ -248,7 +269,11 @@ impl Decoder {
         if let Some(cache) = cache {
             cache.length = start + time;
         }
-        Ok(self.norm.forward(x))
+        let hidden = self.norm.forward(x);
+        Ok(match packing {
+            Some(packing) => packing.unpack(hidden),
+            None => hidden,
+        })
     }
 }
 

@@ -10,13 +10,14 @@ use super::low_rank::Adaptable;
 use super::mlp::{Mlp, MlpShape, activate};
 use super::network::{Classify, Model, TokenBatch, select_rows, wrong_kind};
 use super::norm::Norm;
+use super::packing::Packing;
 use super::pass::Pass;
 use super::projection::Projection;
 use super::source::{Init, ParameterSource};
 use crate::adapter::AdapterConfig;
 use crate::{Error, Result};
 use burn::module::{Module, Param};
-use burn::tensor::{Tensor, activation};
+use burn::tensor::{Int, Tensor, activation};
 use nexus_kernels::{AttentionConfig, AttentionContext, WeightLayout, linear};
 use std::sync::Arc;
 
@@ -181,20 +182,36 @@ impl Encoder {
             let allowed = format!("at most {} tokens, the model's positions", config.max_length());
             return Err(Error::config("sequence length", time, allowed));
         }
-        let mut x = self.embedding.lookup(tokens.ids.clone())
-            + self.positions.rows(config.first_position, time);
+        let packing = Packing::of(&tokens.lengths, time, &tokens.ids.device(), pass);
+        let packed = |ids: &Tensor<2, Int>| match &packing {
+            Some(packing) => packing.pack(ids.clone()),
+            None => ids.clone(),
+        };
+        let mut x = self.embedding.lookup(packed(&tokens.ids))
+            + match &packing {
+                Some(packing) => self.positions.lookup(packing.positions(config.first_position)),
+                None => self.positions.rows(config.first_position, time),
+            };
         if let Some(table) = &self.types {
             x = x + match &tokens.types {
-                Some(types) => table.lookup(types.clone()),
+                Some(types) => table.lookup(packed(types)),
                 None => table.rows(0, 1),
             };
         }
         let mut x = pass.dropout(self.embedding_norm.forward(x), config.dropout, 0);
-        let context = AttentionContext { keys: tokens.keys(), ..AttentionContext::default() };
+        let context = match &packing {
+            Some(packing) => {
+                AttentionContext { packed: Some(packing.lengths()), ..AttentionContext::default() }
+            }
+            None => AttentionContext { keys: tokens.keys(), ..AttentionContext::default() },
+        };
         for (i, block) in self.blocks.iter().enumerate() {
             x = block.forward(x, &context, config.dropout, 2 * i as u64 + 1, pass);
         }
-        Ok(x)
+        Ok(match packing {
+            Some(packing) => packing.unpack(x),
+            None => x,
+        })
     }
 
     /// The pooled state of the first token, `[B, D]`: `tanh` (BERT) or `relu` (DistilBERT) of a projection of it.

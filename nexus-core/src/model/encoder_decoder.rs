@@ -9,6 +9,7 @@ use super::low_rank::Adaptable;
 use super::mlp::{Mlp, MlpShape};
 use super::network::{Model, TokenBatch, wrong_kind};
 use super::norm::Norm;
+use super::packing::Packing;
 use super::pass::Pass;
 use super::projection::Projection;
 use super::relative_bias;
@@ -170,18 +171,31 @@ impl EncoderDecoder {
     /// [`Error::Config`](crate::Error::Config) when the pass has adapters for another number of sequences.
     pub fn encode(&self, tokens: &TokenBatch, pass: &Pass) -> Result<Memory> {
         pass.check_batch(tokens.ids.dims()[0])?;
-        let keys = tokens.keys();
-        let x = self.embed(tokens.ids.clone(), pass, 0);
-        let [_, time, _] = x.dims();
+        let [_, time] = tokens.ids.dims();
+        let packing = Packing::of(&tokens.lengths, time, &tokens.ids.device(), pass);
+        let ids = match &packing {
+            Some(packing) => packing.pack(tokens.ids.clone()),
+            None => tokens.ids.clone(),
+        };
         let bias = self.encoder.scores([0, time, time], true, &self.config);
-        let context = AttentionContext { rotary: None, keys: keys.clone(), bias: Some(bias) };
-        let mut x = x;
+        let context = AttentionContext {
+            rotary: None,
+            keys: tokens.keys().filter(|_| packing.is_none()),
+            bias: Some(bias),
+            packed: packing.as_ref().map(Packing::lengths),
+        };
+        let mut x = self.embed(ids, pass, 0);
         for (i, block) in self.encoder.blocks.iter().enumerate() {
             let site = self.site(i);
             x = block.attend(x, &context, None, self.config.dropout, site, pass);
             x = block.feed(x, self.config.dropout, site + 2, pass);
         }
         let hidden = self.finish(&self.encoder, x, pass, 1);
+        let hidden = match packing {
+            Some(packing) => packing.unpack(hidden),
+            None => hidden,
+        };
+        let keys = tokens.keys();
         Ok(Memory { hidden, keys, adapters: pass.adapters().cloned() })
     }
 

@@ -34,7 +34,7 @@ impl Decoder {
         let [batch, time] = ids.dims();
         let device = ids.device();
         let (rows, targets) = predicted_rows(labels, time);
-        let hidden = self.hidden(ids, pass)?;
+        let hidden = self.hidden_within(ids, &used(&rows, [batch, time]), pass)?;
         let width = hidden.dims()[2];
         if rows.is_empty() {
             // Still a function of the parameters, so that a backward pass finds zero gradients.
@@ -75,7 +75,8 @@ impl Decoder {
         }
         let contexts = time - 1;
         let rows: Vec<i32> = rows.into_iter().map(|row| row - row / time as i32).collect();
-        let hidden = self.hidden(ids.narrow(1, 0, contexts), &pass)?;
+        let used = used(&rows, [batch, contexts]);
+        let hidden = self.hidden_within(ids.narrow(1, 0, contexts), &used, &pass)?;
         let width = hidden.dims()[2];
         let hidden = hidden.reshape([batch * contexts, width]);
         let selected = hidden.select(0, indices(&rows, &device));
@@ -103,6 +104,16 @@ fn predicted_rows(labels: &[i32], time: usize) -> (Vec<i32>, Vec<i32>) {
         .filter(|i| (i + 1) % time != 0 && labels[i + 1] != IGNORED)
         .map(|i| (i as i32, labels[i + 1]))
         .unzip()
+}
+
+/// How many positions of each row are needed for `rows` of `[B*T]`, in ascending order: up to the last of them, as no
+/// position sees a later one.
+fn used(rows: &[i32], [batch, time]: [usize; 2]) -> Vec<usize> {
+    let mut used = vec![0; batch];
+    for &row in rows {
+        used[row as usize / time] = row as usize % time + 1;
+    }
+    used
 }
 
 fn indices(values: &[i32], device: &Device) -> Tensor<1, Int> {

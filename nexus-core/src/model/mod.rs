@@ -15,6 +15,7 @@ mod low_rank;
 mod mlp;
 mod network;
 mod norm;
+mod packing;
 mod pass;
 mod precision;
 mod projection;

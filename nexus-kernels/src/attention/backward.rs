@@ -2,7 +2,7 @@
 //! entries of one key head in order when the bias needs a gradient.
 
 use super::AttentionConfig;
-use super::config::Sight;
+use super::config::Sequence;
 use super::forward::{Arguments, columns, conceal, transposed, visible};
 use super::rows;
 use super::tile::{
@@ -93,26 +93,28 @@ unsafe fn run_tasks(
 ) -> Option<FlexTensor> {
     let Arguments { inputs, turn, config, .. } = &saved.arguments;
     let AttentionConfig { heads, kv_heads, head_dim: dim, .. } = *config;
-    let ([batch, time, _], [_, keys, _]) = (inputs[0].dims(), inputs[1].dims());
+    let ([_, time, _], [_, all_keys, _]) = (inputs[0].dims(), inputs[1].dims());
     let [(dq, q_row), (dk, k_row), (dv, v_row)] = to;
     let groups = heads / kv_heads;
-    let mut bias_grad = bias.then(|| vec![0.0; heads * time * keys]);
-    let db = bias_grad.as_mut().map(|values| shared(values));
-    // The entries of one key head must not run at the same time when `db` is there.
-    let task = |entry: usize, group: usize| {
+    let (sequences, work) = saved.arguments.sequences();
+    let bias_dims = saved.arguments.bias.as_ref().filter(|_| bias).map(Heads::dims);
+    let mut bias_grad = bias_dims.map(|dims| vec![0.0; dims.iter().product()]);
+    let db = bias_grad.as_mut().map(|values| shared(values)).zip(bias_dims);
+    // The sequences of one key head must not run at the same time when `db` is there.
+    let task = |&sequence: &Sequence, group: usize| {
         BUFFERS.with_borrow_mut(|buffers| {
-            let sight = saved.arguments.sight(entry);
-            let mut pass = Pass { saved, grad, sight, entry, buffers };
+            let Sequence { entry, row: start, keys, .. } = sequence;
+            let mut pass = Pass { saved, grad, sequence, buffers };
             pass.load(group * dim);
             for head in group * groups..(group + 1) * groups {
-                let to = dq.at(entry * time * q_row + head * dim);
-                let db = db.map(|db| db.at(head * time * keys));
+                let to = dq.at((entry * time + start) * q_row + head * dim);
+                let db = db.map(|(db, [_, rows, row])| (db.at(head * rows * row), row));
                 // SAFETY: these rows and columns of `dq` belong to this task only, those of `db` to this key head.
                 unsafe { pass.head(head, (to, q_row), db) };
             }
             let key_grad = pass.buffers.key_grad.take(keys * dim);
             let value_grad = pass.buffers.value_grad.take(keys * dim);
-            let at = |row: usize| entry * keys * row + group * dim;
+            let at = |row: usize| (entry * all_keys + start) * row + group * dim;
             // SAFETY: these rows and columns of `dk` and `dv` belong to this task only.
             unsafe {
                 store(key_grad, dk.at(at(k_row)), k_row, dim, turn.as_ref(), 0);
@@ -120,22 +122,21 @@ unsafe fn run_tasks(
             }
         });
     };
-    let work = time * keys * dim * groups;
     if bias {
-        // The gradient of the bias is a sum over the entries, always in their order.
-        run(kv_heads, batch * work, |group| (0..batch).for_each(|entry| task(entry, group)));
+        // The gradient of the bias is a sum over the sequences, always in their order.
+        run(kv_heads, work, |group| sequences.iter().for_each(|sequence| task(sequence, group)));
     } else {
-        run(batch * kv_heads, work, |at| task(at / kv_heads, at % kv_heads));
+        let count = sequences.len() * kv_heads;
+        run(count, work, |at| task(&sequences[at / kv_heads], at % kv_heads));
     }
-    bias_grad.map(|values| tensor(values, [heads, time, keys]))
+    bias_grad.zip(bias_dims).map(|(values, dims)| tensor(values, dims))
 }
 
-/// A batch entry and the queries of one key head.
+/// A sequence and the queries of one key head.
 struct Pass<'a> {
     saved: &'a Saved,
     grad: &'a Heads,
-    sight: Sight,
-    entry: usize,
+    sequence: Sequence,
     buffers: &'a mut Buffers,
 }
 
@@ -145,23 +146,23 @@ impl Pass<'_> {
     fn load(&mut self, column: usize) {
         let Arguments { inputs, turn, config, .. } = &self.saved.arguments;
         let (dim, turn) = (config.head_dim, turn.as_ref());
-        let [_, keys, _] = inputs[1].dims();
+        let Sequence { entry, row: start, keys, ref sight, .. } = self.sequence;
         let stride = padded(keys);
-        let (at, (begin, end)) = ([self.entry, column], span(&self.sight));
+        let (at, (begin, end)) = ([entry, start, column], span(sight));
         let rows = self.buffers.rows.take(LANES * dim);
         let key_columns = self.buffers.key_columns.take(dim * stride);
         transposed(&inputs[1], at, (begin, end), dim, turn, rows, (key_columns, stride));
         let value_columns = self.buffers.value_columns.take(dim * stride);
         transposed(&inputs[2], at, (begin, end), dim, None, rows, (value_columns, stride));
         let key = &mut self.buffers.key.take(keys * dim)[begin * dim..end * dim];
-        // SAFETY: the keys have rows `begin .. end`.
-        unsafe { load(inputs[1].at(self.entry, begin, column), key, dim, turn, begin) };
+        // SAFETY: the keys of the sequence have rows `begin .. end`.
+        unsafe { load(inputs[1].at(entry, start + begin, column), key, dim, turn, begin) };
         self.buffers.key_grad.take(keys * dim).fill(0.0);
         self.buffers.value_grad.take(keys * dim).fill(0.0);
     }
 
     /// The tiles of one head: adds to the gradients of key and value, writes that of the query (rows `width` apart),
-    /// adds to that of the bias.
+    /// adds to that of the bias (its rows and their distance).
     ///
     /// # Safety
     /// `to` is valid for writing T rows, `bias_grad` for reading and writing `[T, S]`, and nobody else accesses them.
@@ -169,14 +170,15 @@ impl Pass<'_> {
         &mut self,
         head: usize,
         (to, width): (*mut f32, usize),
-        bias_grad: Option<*mut f32>,
+        bias_grad: Option<(*mut f32, usize)>,
     ) {
-        let Self { saved, grad, ref sight, entry, .. } = *self;
+        let Self { saved, grad, sequence, .. } = *self;
+        let Sequence { entry, row: start, time, keys, ref sight } = sequence;
         let Saved { arguments, out, lse } = saved;
         let Arguments { inputs, turn, config, .. } = arguments;
         let turn = turn.as_ref();
-        let ([_, time, _], [_, keys, _]) = (inputs[0].dims(), inputs[1].dims());
-        let lse = &lse[(entry * config.heads + head) * time..][..time];
+        let [_, all_rows, _] = inputs[0].dims();
+        let lse = &lse[(entry * config.heads + head) * all_rows + start..][..time];
         let (dim, scale, stride) = (config.head_dim, config.scale as f32, padded(keys));
         let column = head * dim;
         let tile = padded(KEYS.min(keys + LANES));
@@ -193,12 +195,12 @@ impl Pass<'_> {
             let p = self.buffers.probabilities.take(count * tile);
             let dp = self.buffers.changes.take(count * tile);
             let mut means = [0.0; QUERIES];
-            // SAFETY: queries, output and its gradient have rows `first .. first + count`.
+            // SAFETY: queries, output and its gradient have, in the sequence, rows `first .. first + count`.
             unsafe {
-                load(inputs[0].at(entry, first, column), query, dim, turn, first);
-                load(grad.at(entry, first, column), dout, dim, None, 0);
+                load(inputs[0].at(entry, start + first, column), query, dim, turn, first);
+                load(grad.at(entry, start + first, column), dout, dim, None, 0);
                 for (i, dout) in dout.chunks_exact(dim).enumerate() {
-                    let out = out.at(entry, first + i, column).pointer;
+                    let out = out.at(entry, start + first + i, column).pointer;
                     means[i] = rows::dot(dout, std::slice::from_raw_parts(out, dim));
                 }
             }
@@ -232,10 +234,10 @@ impl Pass<'_> {
                 for (i, (p, dp)) in p.chunks_exact_mut(tile).zip(dp.chunks_exact(tile)).enumerate()
                 {
                     rows::score_gradient(&mut p[..wide], &dp[..wide], means[i]);
-                    let Some(bias_grad) = bias_grad else { continue };
+                    let Some((bias_grad, row)) = bias_grad else { continue };
                     let (low, high) = columns(sight, first + i, begin, wide);
                     if low < high {
-                        let at = (first + i) * keys + begin + low;
+                        let at = (first + i) * row + begin + low;
                         // SAFETY: the caller promises these elements; no other reference to them is alive.
                         let to = unsafe {
                             std::slice::from_raw_parts_mut(bias_grad.add(at), high - low)

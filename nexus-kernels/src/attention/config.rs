@@ -87,6 +87,8 @@ impl AttentionConfig {
 
 /// A half-open range of keys per batch entry.
 pub(super) type Ranges = Arc<Vec<(usize, usize)>>;
+/// The lengths of sequences that follow each other.
+pub(super) type Lengths = Arc<Vec<usize>>;
 
 /// What an attention sees besides queries, keys and values.
 #[derive(Clone, Debug, Default)]
@@ -98,11 +100,19 @@ pub struct AttentionContext {
     /// Added to the scaled scores of every batch entry, `[H, T, S]`, finite; differentiable. The relative positions of
     /// T5 (Raffel et al. 2020, arXiv:1910.10683, section 2.1).
     pub bias: Option<Tensor<3>>,
+    /// The lengths of several sequences that follow each other in one batch entry: B = 1, their sum is T = S, and there
+    /// is neither `keys` nor `offset`. Each attends to itself only, and its positions count from its own beginning:
+    /// `rotary` and `bias` are those of the longest (or longer). `None`: a batch entry is one sequence.
+    pub packed: Option<Arc<Vec<usize>>>,
 }
 
 impl AttentionContext {
     /// Panics unless all fits an attention of `[B, T, S]`.
     pub(super) fn check(&self, config: &AttentionConfig, [batch, time, keys]: [usize; 3]) {
+        if let Some(lengths) = &self.packed {
+            self.check_packed(config, [batch, time, keys], lengths);
+            return;
+        }
         if let Some((cos, sin)) = &self.rotary {
             assert_eq!(config.offset, 0, "cached keys are rotated before they are cached");
             assert_eq!(time, keys, "queries and keys are rotated to the same positions");
@@ -117,6 +127,74 @@ impl AttentionContext {
         }
         if let Some(bias) = &self.bias {
             assert_eq!(bias.dims(), [config.heads, time, keys], "shape of the bias");
+        }
+    }
+
+    fn check_packed(
+        &self,
+        config: &AttentionConfig,
+        [batch, time, keys]: [usize; 3],
+        lengths: &[usize],
+    ) {
+        assert_eq!((batch, config.offset), (1, 0), "packed sequences are one whole batch entry");
+        assert!(self.keys.is_none(), "packed sequences have no padding");
+        let total: usize = lengths.iter().sum();
+        assert_eq!((total, total), (time, keys), "sum of the lengths of packed sequences");
+        let longest = lengths.iter().copied().max().unwrap_or(0);
+        if let Some((cos, sin)) = &self.rotary {
+            let [positions, half] = cos.dims();
+            assert_eq!(half * 2, config.head_dim, "rotary positions pair the dimensions of a head");
+            assert!(positions >= longest, "{positions} rotary positions of {longest}");
+            assert_eq!(sin.dims(), cos.dims(), "shape of the sines");
+        }
+        if let Some(bias) = &self.bias {
+            let [heads, queries, keys] = bias.dims();
+            let fits = heads == config.heads && queries.min(keys) >= longest;
+            assert!(fits, "shape of the bias: {:?} for {longest} positions", bias.dims());
+        }
+    }
+}
+
+/// Rows that attend to each other.
+#[derive(Clone, Copy)]
+pub(super) struct Sequence {
+    /// The batch entry.
+    pub(super) entry: usize,
+    /// The first row of its queries; of its keys too, since where it is not 0 these are the same rows.
+    pub(super) row: usize,
+    /// T.
+    pub(super) time: usize,
+    /// S.
+    pub(super) keys: usize,
+    /// What the queries see, counted from the first.
+    pub(super) sight: Sight,
+}
+
+impl AttentionConfig {
+    /// The sequences of `[B, T, S]`.
+    pub(super) fn sequences(
+        &self,
+        [batch, time, keys]: [usize; 3],
+        ranges: Option<&Ranges>,
+        packed: Option<&Lengths>,
+    ) -> Vec<Sequence> {
+        match packed {
+            None => (0..batch)
+                .map(|entry| {
+                    let sight = self.sight(present(ranges, entry, keys));
+                    Sequence { entry, row: 0, time, keys, sight }
+                })
+                .collect(),
+            Some(lengths) => {
+                let place = |row: &mut usize, &length: &usize| {
+                    let sight = self.sight((0, length));
+                    let sequence =
+                        Sequence { entry: 0, row: *row, time: length, keys: length, sight };
+                    *row += length;
+                    Some(sequence)
+                };
+                lengths.iter().scan(0, place).collect()
+            }
         }
     }
 }

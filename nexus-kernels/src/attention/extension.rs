@@ -1,7 +1,7 @@
 //! The fast path as an operation of the flex backend, with its place in the autodiff graph.
 
 use super::backward::{self, Saved};
-use super::config::Ranges;
+use super::config::{Lengths, Ranges};
 use super::forward::{Arguments, forward};
 use super::tile::{Heads, Turn};
 use super::{AttentionConfig, AttentionContext};
@@ -27,6 +27,7 @@ pub(super) trait AttentionOps: Backend {
         #[extension_type] bias: Optional<Self>,
         #[extension_type] rotary: Rotary<Self>,
         keys: Option<Ranges>,
+        packed: Option<Lengths>,
         config: AttentionConfig,
     ) -> FloatTensor<Self>;
 
@@ -36,6 +37,7 @@ pub(super) trait AttentionOps: Backend {
         #[extension_type] bias: Optional<Self>,
         #[extension_type] rotary: Rotary<Self>,
         keys: Option<Ranges>,
+        packed: Option<Lengths>,
         config: AttentionConfig,
     ) -> FloatTensor<Self>;
 }
@@ -72,9 +74,9 @@ pub(super) fn separate(
     config: AttentionConfig,
 ) -> Tensor<3> {
     let [query, key, value] = [query, key, value].map(Tensor::into_dispatch);
-    let (bias, rotary, keys) = dispatch(context);
+    let (bias, rotary, keys, packed) = dispatch(context);
     Tensor::from_dispatch(<Dispatch as AttentionOps>::attention(
-        query, key, value, bias, rotary, keys, config,
+        query, key, value, bias, rotary, keys, packed, config,
     ))
 }
 
@@ -84,25 +86,26 @@ pub(super) fn fused(
     context: &AttentionContext,
     config: AttentionConfig,
 ) -> Tensor<3> {
-    let (bias, rotary, keys) = dispatch(context);
+    let (bias, rotary, keys, packed) = dispatch(context);
     Tensor::from_dispatch(<Dispatch as AttentionOps>::attention_fused(
         inputs.into_dispatch(),
         bias,
         rotary,
         keys,
+        packed,
         config,
     ))
 }
 
-type DispatchedContext = (Optional<Dispatch>, Rotary<Dispatch>, Option<Ranges>);
+type DispatchedContext = (Optional<Dispatch>, Rotary<Dispatch>, Option<Ranges>, Option<Lengths>);
 
 fn dispatch(context: &AttentionContext) -> DispatchedContext {
-    let AttentionContext { rotary, keys, bias } = context.clone();
+    let AttentionContext { rotary, keys, bias, packed } = context.clone();
     let rotary = match rotary {
         Some((cos, sin)) => Rotary::Table(cos.into_dispatch(), sin.into_dispatch()),
         None => Rotary::Absent,
     };
-    (Optional::of(bias), rotary, keys)
+    (Optional::of(bias), rotary, keys, packed)
 }
 
 impl AttentionOps for Flex {
@@ -113,11 +116,12 @@ impl AttentionOps for Flex {
         bias: Optional<Self>,
         rotary: Rotary<Self>,
         keys: Option<Ranges>,
+        packed: Option<Lengths>,
         config: AttentionConfig,
     ) -> FlexTensor {
         let inputs = [query, key, value].map(Heads::new);
         let (turn, bias) = (turn(rotary, |x| x), bias.into_option().map(Heads::new));
-        forward(&Arguments { inputs, turn, bias, keys, config }).0
+        forward(&Arguments { inputs, turn, bias, keys, packed, config }).0
     }
 
     fn attention_fused(
@@ -125,11 +129,12 @@ impl AttentionOps for Flex {
         bias: Optional<Self>,
         rotary: Rotary<Self>,
         keys: Option<Ranges>,
+        packed: Option<Lengths>,
         config: AttentionConfig,
     ) -> FlexTensor {
         let inputs = parts(&inputs, &config);
         let (turn, bias) = (turn(rotary, |x| x), bias.into_option().map(Heads::new));
-        forward(&Arguments { inputs, turn, bias, keys, config }).0
+        forward(&Arguments { inputs, turn, bias, keys, packed, config }).0
     }
 }
 
@@ -141,6 +146,7 @@ impl<C: CheckpointStrategy> AttentionOps for Autodiff<Flex, C> {
         bias: Optional<Self>,
         rotary: Rotary<Self>,
         keys: Option<Ranges>,
+        packed: Option<Lengths>,
         config: AttentionConfig,
     ) -> FloatTensor<Self> {
         let bias = bias.into_option();
@@ -151,6 +157,7 @@ impl<C: CheckpointStrategy> AttentionOps for Autodiff<Flex, C> {
             turn: turn(rotary, |x| x.into_primitive()),
             bias: bias.map(|x| Heads::new(x.into_primitive())),
             keys,
+            packed,
             config,
         };
         step::<C, _, 4>(Separate, parents, arguments)
@@ -161,6 +168,7 @@ impl<C: CheckpointStrategy> AttentionOps for Autodiff<Flex, C> {
         bias: Optional<Self>,
         rotary: Rotary<Self>,
         keys: Option<Ranges>,
+        packed: Option<Lengths>,
         config: AttentionConfig,
     ) -> FloatTensor<Self> {
         let bias = bias.into_option();
@@ -171,6 +179,7 @@ impl<C: CheckpointStrategy> AttentionOps for Autodiff<Flex, C> {
             turn: turn(rotary, |x| x.into_primitive()),
             bias: bias.map(|x| Heads::new(x.into_primitive())),
             keys,
+            packed,
             config,
         };
         step::<C, _, 2>(Fused, parents, arguments)

@@ -1,7 +1,7 @@
 //! The forward pass: FlashAttention-2, algorithm 1.
 
 use super::AttentionConfig;
-use super::config::{Ranges, Sight, present};
+use super::config::{Lengths, Ranges, Sequence, Sight};
 use super::rows;
 use super::tile::{
     Heads, KEYS, LANES, Matrix, QUERIES, Scratch, Turn, blocks, filled, load, padded, product, run,
@@ -32,14 +32,18 @@ pub(super) struct Arguments {
     /// `[H, T, S]`.
     pub(super) bias: Option<Heads>,
     pub(super) keys: Option<Ranges>,
+    pub(super) packed: Option<Lengths>,
     pub(super) config: AttentionConfig,
 }
 
 impl Arguments {
-    /// What the queries of batch entry `entry` see.
-    pub(super) fn sight(&self, entry: usize) -> Sight {
-        let [_, keys, _] = self.inputs[1].dims();
-        self.config.sight(present(self.keys.as_ref(), entry, keys))
+    /// The sequences, and the multiply-adds of one of the products over all of them and their heads.
+    pub(super) fn sequences(&self) -> (Vec<Sequence>, usize) {
+        let ([batch, time, _], [_, keys, _]) = (self.inputs[0].dims(), self.inputs[1].dims());
+        let shape = [batch, time, keys];
+        let sequences = self.config.sequences(shape, self.keys.as_ref(), self.packed.as_ref());
+        let pairs: usize = sequences.iter().map(|sequence| sequence.time * sequence.keys).sum();
+        (sequences, pairs * self.config.heads * self.config.head_dim)
     }
 
     /// Adds the bias to what query `query` of head `head` sees in the row of a tile whose first column is key `begin`.
@@ -59,25 +63,24 @@ impl Arguments {
 
 /// The output `[B, T, H*dim]` and the log-sum-exp of every row, `[B, H, T]` (0 where a query sees no key).
 pub(super) fn forward(arguments: &Arguments) -> (FlexTensor, Vec<f32>) {
-    let [query, key, _] = &arguments.inputs;
     let AttentionConfig { heads, kv_heads, head_dim: dim, .. } = arguments.config;
-    let ([batch, time, width], [_, keys, _]) = (query.dims(), key.dims());
-    let work = time * keys * dim * heads / kv_heads;
+    let [batch, time, width] = arguments.inputs[0].dims();
+    let (sequences, work) = arguments.sequences();
     let mut lse = Vec::new();
-    // SAFETY: the tasks cover every batch entry and head, `head` every row of them.
+    // SAFETY: the tasks cover every sequence and head, `head` every row of them; the sequences cover every row.
     let out = unsafe {
         filled(batch * time * width, |out| {
             lse = filled(batch * heads * time, |lse| {
-                run(batch * kv_heads, work, |task| {
+                run(sequences.len() * kv_heads, work, |task| {
                     BUFFERS.with_borrow_mut(|buffers| {
-                        let (entry, group) = (task / kv_heads, task % kv_heads);
-                        let sight = arguments.sight(entry);
-                        let mut pass = Pass { arguments, sight, entry, time, keys, buffers };
+                        let (sequence, group) = (sequences[task / kv_heads], task % kv_heads);
+                        let Sequence { entry, row, .. } = sequence;
+                        let mut pass = Pass { arguments, sequence, buffers };
                         let operands = pass.load(group * dim);
                         let heads_of_group = heads / kv_heads;
                         for head in group * heads_of_group..(group + 1) * heads_of_group {
-                            let out = out.at(entry * time * width + head * dim);
-                            let lse = lse.at((entry * heads + head) * time);
+                            let out = out.at((entry * time + row) * width + head * dim);
+                            let lse = lse.at((entry * heads + head) * time + row);
                             pass.head(head, operands, (out, width), lse);
                         }
                     });
@@ -88,20 +91,17 @@ pub(super) fn forward(arguments: &Arguments) -> (FlexTensor, Vec<f32>) {
     (tensor(out, [batch, time, width]), lse)
 }
 
-/// One task: a batch entry and the queries of one key head.
+/// One task: a sequence and the queries of one key head.
 struct Pass<'a> {
     arguments: &'a Arguments,
-    sight: Sight,
-    entry: usize,
-    time: usize,
-    keys: usize,
+    sequence: Sequence,
     buffers: &'a mut Buffers,
 }
 
 impl Pass<'_> {
     /// Whether keys and values are copied into scratch.
     fn copies(&self) -> bool {
-        self.arguments.turn.is_some() || self.time >= LANES
+        self.arguments.turn.is_some() || self.sequence.time >= LANES
     }
 
     /// Rotated keys `[dim, S]` and values `[S, dim]` of the head that begins at `column`, in scratch (of keys that do
@@ -109,20 +109,21 @@ impl Pass<'_> {
     fn load(&mut self, column: usize) -> [Matrix; 2] {
         let Arguments { inputs, turn, config, .. } = self.arguments;
         let dim = config.head_dim;
+        let Sequence { entry, row, keys: count, sight, .. } = self.sequence;
         if !self.copies() {
-            let [key, value] = [1, 2].map(|i| inputs[i].at(self.entry, 0, column));
+            let [key, value] = [1, 2].map(|i| inputs[i].at(entry, row, column));
             return [Matrix(key.pointer, 1, key.row), Matrix(value.pointer, value.row, 1)];
         }
-        let stride = padded(self.keys);
+        let stride = padded(count);
         let keys = self.buffers.keys.take(dim * stride);
         let rows = self.buffers.rows.take(LANES * dim);
-        let (begin, end) = span(&self.sight);
-        let at = [self.entry, column];
+        let (begin, end) = span(&sight);
+        let at = [entry, row, column];
         transposed(&inputs[1], at, (begin, end), dim, turn.as_ref(), rows, (keys, stride));
-        let values = self.buffers.values.take(self.keys * dim);
+        let values = self.buffers.values.take(count * dim);
         let some = &mut values[begin * dim..end * dim];
-        // SAFETY: the values have rows `begin .. end`.
-        unsafe { load(inputs[2].at(self.entry, begin, column), some, dim, None, 0) };
+        // SAFETY: the values of the sequence have rows `begin .. end`.
+        unsafe { load(inputs[2].at(entry, row + begin, column), some, dim, None, 0) };
         [Matrix::rows(keys.as_ptr(), stride), Matrix::rows(values.as_ptr(), dim)]
     }
 
@@ -139,15 +140,16 @@ impl Pass<'_> {
         lse: *mut f32,
     ) {
         let copies = self.copies();
-        let Self { arguments, ref sight, entry, time, keys, .. } = *self;
+        let Self { arguments, sequence, .. } = *self;
+        let Sequence { entry, row: start, time, keys, ref sight } = sequence;
         let Arguments { inputs, turn, config, .. } = arguments;
         let dim = config.head_dim;
         let tile = padded(KEYS.min(keys + LANES));
         for first in (0..time).step_by(QUERIES) {
             let count = QUERIES.min(time - first);
             let query = self.buffers.queries.take(count * dim);
-            let from = inputs[0].at(entry, first, head * dim);
-            // SAFETY: the queries have rows `first .. first + count`.
+            let from = inputs[0].at(entry, start + first, head * dim);
+            // SAFETY: the queries of the sequence have rows `first .. first + count`.
             unsafe { load(from, query, dim, turn.as_ref(), first) };
             let scores = self.buffers.scores.take(count * tile);
             // Not -inf: a bias may be, and -inf - -inf is no number.
@@ -209,11 +211,11 @@ impl Pass<'_> {
     }
 }
 
-/// Rows `begin .. end` of `from` at `[entry, .., column]`, rotated and transposed, become columns of `to`, whose rows are
-/// `stride` apart; zeros up to a whole vector. `begin` is a multiple of [`LANES`].
+/// Rows `begin .. end` of `from` counted from `[entry, start, column]`, rotated and transposed, become columns of `to`,
+/// whose rows are `stride` apart; zeros up to a whole vector. `begin` is a multiple of [`LANES`].
 pub(super) fn transposed(
     from: &Heads,
-    [entry, column]: [usize; 2],
+    [entry, start, column]: [usize; 3],
     (begin, end): (usize, usize),
     dim: usize,
     turn: Option<&Turn>,
@@ -224,7 +226,7 @@ pub(super) fn transposed(
         let present = LANES.min(end - first);
         let (some, rest) = rows.split_at_mut(present * dim);
         // SAFETY: `from` has rows `first .. first + present`.
-        unsafe { load(from.at(entry, first, column), some, dim, turn, first) };
+        unsafe { load(from.at(entry, start + first, column), some, dim, turn, first) };
         rest.fill(0.0);
         rows::transpose(rows, dim, &mut to[first..], stride);
     }

@@ -15,6 +15,9 @@ pub fn attention_reference(
     let AttentionConfig { heads, kv_heads, head_dim: dim, .. } = config;
     let shape @ [batch, time, keys] = config.check(query.dims(), key.dims(), value.dims());
     context.check(&config, shape);
+    if let Some(lengths) = &context.packed {
+        return one_by_one([query, key, value], lengths, context, config);
+    }
     let groups = heads / kv_heads;
     let masks = masks(&config, context, shape, &query.device());
     let query = query.reshape([batch, time, heads, dim]);
@@ -41,6 +44,34 @@ pub fn attention_reference(
     }
     let mixed = mixed.reshape([batch, heads, time, dim]).swap_dims(1, 2);
     mixed.reshape([batch, time, heads * dim])
+}
+
+/// Packed sequences, each by itself.
+fn one_by_one(
+    inputs: [Tensor<3>; 3],
+    lengths: &[usize],
+    context: &AttentionContext,
+    config: AttentionConfig,
+) -> Tensor<3> {
+    let mut start = 0;
+    let mut results = Vec::with_capacity(lengths.len());
+    for &length in lengths.iter().filter(|&&length| length > 0) {
+        let [query, key, value] = inputs.each_ref().map(|x| x.clone().narrow(1, start, length));
+        let part = |table: &Tensor<2>| table.clone().narrow(0, 0, length);
+        let own = AttentionContext {
+            rotary: context.rotary.as_ref().map(|(cos, sin)| (part(cos), part(sin))),
+            bias: (context.bias.as_ref())
+                .map(|bias| bias.clone().narrow(1, 0, length).narrow(2, 0, length)),
+            ..Default::default()
+        };
+        results.push(attention_reference(query, key, value, &own, config));
+        start += length;
+    }
+    match results.is_empty() {
+        // Nothing to attend to: no rows.
+        true => inputs.into_iter().next().expect("three inputs"),
+        false => Tensor::cat(results, 1),
+    }
 }
 
 /// What is not seen, for every batch entry or for one that stands for all.

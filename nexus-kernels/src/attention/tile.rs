@@ -254,7 +254,7 @@ pub(super) fn blocks(
 #[derive(Clone, Copy)]
 pub(super) struct Shared(*mut f32);
 
-// SAFETY: every task writes other elements (its own heads, of its own batch entry or of all).
+// SAFETY: every task writes other elements (its own heads, of its own sequence or of all).
 unsafe impl Send for Shared {}
 // SAFETY: as for `Send`.
 unsafe impl Sync for Shared {}
@@ -293,9 +293,9 @@ pub(super) fn tensor(values: Vec<f32>, dims: [usize; 3]) -> FlexTensor {
     FlexTensor::new(Bytes::from_elems(values), Layout::contiguous(dims.into()), DType::F32)
 }
 
-/// Runs tasks `0..count` of `work` multiply-adds each, on all threads when that pays.
+/// Runs tasks `0..count` of `work` multiply-adds together, on all threads when that pays.
 pub(super) fn run(count: usize, work: usize, task: impl Fn(usize) + Send + Sync) {
-    if count * work < 1 << 19 {
+    if work < 1 << 19 {
         (0..count).for_each(task);
     } else {
         (0..count).into_par_iter().with_max_len(1).for_each(task);
