@@ -143,7 +143,7 @@ fn packed_sequences_are_those_by_themselves() {
 #[test]
 fn a_fused_projection_is_packed_too() {
     let case = &cases()[4];
-    let device = Device::flex();
+    let device = Device::flex().autodiff();
     let [q, k, v, bias] = case.tensors(&device);
     let context = AttentionContext {
         rotary: case.rotary(LONGEST, &device),
