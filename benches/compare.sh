@@ -7,16 +7,19 @@ usage() {
 usage: benches/compare.sh train [options]
        benches/compare.sh classify [options]
 
-train: trains one small Llama with Nexus and with PyTorch + transformers + PEFT on the same weights and tokens, in turn,
-and prints the median tokens/s, the peak memory and the ratio of the two.
+train: trains one model with Nexus and with PyTorch + transformers + PEFT on the same weights and tokens, in turn, and
+prints the median tokens/s, the peak memory and the ratio of the two.
 
   --method lora|full|both   what to train                              (both)
   --rounds N                runs of each program; the order swaps      (5)
   --steps N                 timed steps in a run                       (3)
   --warmup K                untimed steps before them, in the losses   (1)
   --precision f32|bf16                                                 (f32)
+  --peer-precision f32|bf16 the peer's, if it is to be another         (--precision)
   --threads N               threads of each program                    (2)
-  --shape llama33m|tiny     the model's size; tiny is for smoke tests  (llama33m)
+  --shape NAME              llama33m; gpt2-124m; bert-base, which classifies;
+                            tiny, tiny-gpt2 and tiny-bert for smoke tests  (llama33m)
+  --batch B, --length T     sequences and their tokens  (8 x 256; gpt2-124m 4 x 512; bert-base 16 x 128)
 
 classify: fine-tunes all-MiniLM-L6-v2 (BERT, 6 layers of 384) as a classifier of real texts with both, by the same recipe
 and with every dropout 0, and prints accuracy, macro-F1, times, peak memory and their ratios.
@@ -90,16 +93,18 @@ json_line() {
 }
 
 compare_train() {
-    local method=both rounds=5 steps=3 warmup=1 precision=f32 threads=2 shape=llama33m
+    local method=both rounds=5 steps=3 warmup=1 precision=f32 peer_precision="" threads=2 shape=llama33m
+    local batch="" length=""
     while (($#)); do
         case $1 in
         -h | --help)
             usage
             exit
             ;;
-        --method | --rounds | --steps | --warmup | --precision | --threads | --shape)
+        --method | --rounds | --steps | --warmup | --precision | --peer-precision | --threads | --shape | --batch | --length)
             (($# >= 2)) || die "$1 needs a value"
-            printf -v "${1#--}" %s "$2"
+            local option=${1#--}
+            printf -v "${option//-/_}" %s "$2"
             shift 2
             ;;
         *) die "unknown option '$1'; see --help" ;;
@@ -107,13 +112,25 @@ compare_train() {
     done
     one_of --method "$method" lora full both
     one_of --precision "$precision" f32 bf16
-    one_of --shape "$shape" llama33m tiny
+    peer_precision=${peer_precision:-$precision}
+    one_of --peer-precision "$peer_precision" f32 bf16
+    one_of --shape "$shape" llama33m gpt2-124m bert-base tiny tiny-gpt2 tiny-bert
     number --rounds "$rounds" 1
     number --steps "$steps" 1
     number --warmup "$warmup" 0
     number --threads "$threads" 1
     # The first step only shows the starting weights; agreement after an update needs a second one.
     ((steps + warmup >= 2)) || die "--steps and --warmup must be 2 together, or more"
+
+    local amounts=()
+    if [[ -n $batch ]]; then
+        number --batch "$batch" 1
+        amounts+=(--batch "$batch")
+    fi
+    if [[ -n $length ]]; then
+        number --length "$length" 2
+        amounts+=(--length "$length")
+    fi
 
     local methods=("$method")
     [[ $method == both ]] && methods=(lora full)
@@ -123,7 +140,7 @@ compare_train() {
     local results=$dir/results.jsonl
     mkdir -p "$dir"
     rm -f "$results" "$dir/summary.json"
-    "$python" -W ignore "$peer/train.py" prepare --out "$dir" --shape "$shape"
+    "$python" -W ignore "$peer/train.py" prepare --out "$dir" --shape "$shape" "${amounts[@]}"
 
     cd "$root"
     echo "building the Nexus bench" >&2
@@ -132,16 +149,18 @@ compare_train() {
     local round program order settings line
     for method in "${methods[@]}"; do
         settings=(--dir "$dir" --method "$method" --steps "$steps" --warmup "$warmup"
-            --threads "$threads" --precision "$precision")
+            --threads "$threads")
         for ((round = 1; round <= rounds; round++)); do
             order=(nexus peer)
             ((round % 2)) || order=(peer nexus)
             for program in "${order[@]}"; do
                 echo "$method, round $round of $rounds: $program" >&2
                 if [[ $program == nexus ]]; then
-                    line=$(json_line cargo bench -q -p nexus-benches --bench train_step -- "${settings[@]}")
+                    line=$(json_line cargo bench -q -p nexus-benches --bench train_step -- "${settings[@]}" \
+                        --precision "$precision")
                 else
-                    line=$(json_line "$python" -W ignore "$peer/train.py" run "${settings[@]}")
+                    line=$(json_line "$python" -W ignore "$peer/train.py" run "${settings[@]}" \
+                        --precision "$peer_precision")
                 fi
                 printf '%s\n' "$line" >>"$results"
             done

@@ -4,15 +4,15 @@
 use clap::Parser;
 use nexus_benches::peak_rss;
 use nexus_core::adapter::{load_adapter, train_all};
-use nexus_core::data::Example;
-use nexus_core::model::store_bf16;
+use nexus_core::data::{Example, Target};
+use nexus_core::model::{Decoder, Encoder, Model, store_bf16};
 use nexus_core::observe::{Observer, StepStats};
 use nexus_core::stage::{TrainData, Trainer};
 use nexus_core::weights::{TensorFile, load};
-use nexus_train::{Precision, ScheduleKind, Sft, TrainConfig};
+use nexus_train::{Precision, ScheduleKind, SequenceClassification, Sft, TrainConfig};
 use serde_json::json;
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Times training steps and prints one JSON line.
 ///
@@ -60,37 +60,34 @@ fn main() -> Result<(), Box<dyn Error>> {
         other => return Err(format!("--precision {other}: expected f32 or bf16").into()),
     };
     rayon::ThreadPoolBuilder::new().num_threads(args.threads).build_global()?;
-    let device = nexus_core::device("flex")?;
-    let model = load(&args.dir.join("model"), &device)?;
-    let (model, learning_rate) = match args.method.as_str() {
-        "lora" => (load_adapter(model, &args.dir.join("adapter"))?, 1e-3),
-        "full" => (train_all(model), 1e-4),
-        other => return Err(format!("--method {other}: expected lora or full").into()),
-    };
-    let model = match precision {
-        Precision::F32 => model,
-        Precision::Bf16 => store_bf16(model),
-    };
-    let mut file = TensorFile::open(&args.dir.join("batches.safetensors"))?;
-    let (ids, shape) = file.read_i64("ids")?;
-    let [batches, rows, columns] = shape[..] else {
+    let mut batches = TensorFile::open(&args.dir.join("batches.safetensors"))?;
+    let (ids, shape) = batches.read_i64("ids")?;
+    let [count, rows, columns] = shape[..] else {
         return Err(format!("batches.safetensors: ids of {shape:?}").into());
+    };
+    // Classes of whole sequences: the model is an encoder.
+    let classes = match batches.names().any(|name| name == "classes") {
+        true => Some(batches.read_i64("classes")?.0),
+        false => None,
     };
     let total = args.warmup + args.steps;
     let examples: Vec<Example> = (0..total * rows)
         .map(|i| {
-            let start = i % (batches * rows) * columns;
-            let ids = &ids[start..start + columns];
-            Example::new(
-                ids.iter().map(|&id| id as u32).collect(),
-                ids.iter().map(|&id| id as i32).collect(),
-            )
+            let row = i % (count * rows);
+            let ids = &ids[row * columns..][..columns];
+            let tokens = ids.iter().map(|&id| id as u32).collect();
+            match &classes {
+                Some(classes) => Example {
+                    target: Target::Class(classes[row] as u32),
+                    ..Example::new(tokens, Vec::new())
+                },
+                None => Example::new(tokens, ids.iter().map(|&id| id as i32).collect()),
+            }
         })
         .collect();
     let config = TrainConfig {
         max_steps: Some(total),
         batch_size: rows,
-        learning_rate,
         precision,
         schedule: ScheduleKind::Constant,
         shuffle: false,
@@ -99,7 +96,21 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let mut steps = Steps::default();
     let data = TrainData { train: &examples, valid: None, pad_id: 0 };
-    Sft::new(config).train(model, &data, &mut steps)?;
+    let method = args.method.as_str();
+    let (folder, adapter) = (args.dir.join("model"), args.dir.join("adapter"));
+    match classes {
+        Some(_) => {
+            let (model, learning_rate) = prepared::<Encoder>(&folder, &adapter, method, precision)?;
+            let config = TrainConfig { learning_rate, ..config };
+            let mut trainer = Sft::with_objective(config, SequenceClassification::new());
+            trainer.train(model, &data, &mut steps)?;
+        }
+        None => {
+            let (model, learning_rate) = prepared::<Decoder>(&folder, &adapter, method, precision)?;
+            let config = TrainConfig { learning_rate, ..config };
+            Sft::new(config).train(model, &data, &mut steps)?;
+        }
+    }
 
     let seconds: Vec<f64> = steps.0[args.warmup..].iter().map(|step| step.seconds).collect();
     let mut sorted = seconds.clone();
@@ -125,4 +136,23 @@ fn main() -> Result<(), Box<dyn Error>> {
     });
     println!("{line}");
     Ok(())
+}
+
+/// The model to train and its learning rate.
+fn prepared<M: Model>(
+    folder: &Path,
+    adapter: &Path,
+    method: &str,
+    precision: Precision,
+) -> Result<(M, f64), Box<dyn Error>> {
+    let model = load::<M>(folder, &nexus_core::device("flex")?)?;
+    let (model, learning_rate) = match method {
+        "lora" => (load_adapter(model, adapter)?, 1e-3),
+        "full" => (train_all(model), 1e-4),
+        other => return Err(format!("--method {other}: expected lora or full").into()),
+    };
+    Ok(match precision {
+        Precision::F32 => (model, learning_rate),
+        Precision::Bf16 => (store_bf16(model), learning_rate),
+    })
 }

@@ -4,14 +4,15 @@
 Needs only the standard library. Exits 1 when the two disagree: a speed then compares different work and says nothing.
 
 Checked on every line, against the peer's first line of that method:
-  - same steps, tokens per step, precision and threads, and as many lines from both programs;
+  - same steps, tokens per step and threads, as many lines from both programs, one precision in each (both the same,
+    unless the peer was asked for another);
   - the loss of every step agrees within 1e-3 relative;
   - the gradient norm of every step is > 0 and agrees within 1e-2 relative;
   - the losses change over the steps;
   - training did the same. Every step sees other tokens, so losses differ between steps with no training at all, and
     four steps move them by only 1e-4 or so, relative: the tolerances above pass a program that never updates a weight.
     The starting model's loss on each batch (untrained.json) tells how far training moved the peer; the other program
-    may be off by at most a tenth of that (half of it in bf16, where rounding is larger).
+    may be off by at most a tenth of that (half of it if one is in bf16, where rounding is larger).
 
 Not seen by these checks: gradient clipping (AdamW hardly depends on the scale of the gradient) and small differences in
 beta2, eps or weight decay.
@@ -104,7 +105,10 @@ def check(lines, untrained):
 
     for number, line in enumerate(lines, 1):
         who = f"{line['program']} (line {number} of this method)"
-        for key in ("precision", "threads", "tokens_per_step"):
+        first = next(other for other in lines if other["program"] == line["program"])
+        if line["precision"] != first["precision"]:
+            problems.append(f"{who}: precision is {line['precision']}, earlier {first['precision']}")
+        for key in ("threads", "tokens_per_step"):
             if line[key] != reference[key]:
                 problems.append(f"{who}: {key} is {line[key]}, the peer's {reference[key]}")
         if len(line["losses"]) != steps or len(line["seconds"]) != len(reference["seconds"]):
@@ -134,7 +138,7 @@ def check(lines, untrained):
         if moved > 0:
             off = max(abs(a - b) for a, b in zip(line["losses"], reference["losses"]))
             deviation["training"] = off / moved
-            allowed = TRAINING_TOLERANCE[reference["precision"]]
+            allowed = max(TRAINING_TOLERANCE[other["precision"]] for other in lines)
             if deviation["training"] > allowed:
                 problems.append(
                     f"{who}: training moved the peer's loss by {moved:.2e}, this trajectory is off by {off:.2e}: "
@@ -171,17 +175,23 @@ def machine():
 def read_shape(directory):
     config = json.loads((directory / "model/config.json").read_text())
     adapter = json.loads((directory / "adapter/adapter_config.json").read_text())
+
+    def field(*names):
+        """The field by the name that the family gives it."""
+        return next((config[name] for name in names if config.get(name)), None)
+
     with open(directory / "batches.safetensors", "rb") as file:
         (size,) = struct.unpack("<Q", file.read(8))
         if size > 1 << 20:
             fail(f"{directory}/batches.safetensors: header of {size} bytes")
         batches, batch, length = json.loads(file.read(size))["ids"]["shape"]
     return {
-        "hidden": config["hidden_size"],
-        "layers": config["num_hidden_layers"],
-        "heads": config["num_attention_heads"],
-        "kv_heads": config["num_key_value_heads"],
-        "feed_forward": config["intermediate_size"],
+        "family": config["model_type"],
+        "hidden": field("hidden_size", "n_embd"),
+        "layers": field("num_hidden_layers", "n_layer"),
+        "heads": field("num_attention_heads", "n_head"),
+        "kv_heads": field("num_key_value_heads", "num_attention_heads", "n_head"),
+        "feed_forward": field("intermediate_size", "n_inner") or 4 * field("hidden_size", "n_embd"),
         "vocabulary": config["vocab_size"],
         "lora_rank": adapter["r"],
         "batches": batches,
@@ -225,7 +235,8 @@ def main():
     for program, versions in report["versions"].items():
         print(f"versions  {program}: " + ", ".join(f"{name} {version}" for name, version in versions.items()))
     print(
-        f"shape     hidden {shape['hidden']}, {shape['layers']} layers, {shape['heads']}/{shape['kv_heads']} heads, "
+        f"shape     {shape['family']}, hidden {shape['hidden']}, {shape['layers']} layers, "
+        f"{shape['heads']}/{shape['kv_heads']} heads, "
         f"ff {shape['feed_forward']}, vocabulary {shape['vocabulary']}, LoRA rank {shape['lora_rank']}, "
         f"batch {shape['batch']} x {shape['length']}"
     )
@@ -245,7 +256,9 @@ def main():
             for key in ("tokens_per_second", "peak_rss_bytes")
         }
         first = group[0]
-        settings = {key: first[key] for key in ("precision", "threads", "tokens_per_step")}
+        settings = {key: first[key] for key in ("threads", "tokens_per_step")}
+        precisions = {name: next(x["precision"] for x in group if x["program"] == name) for name in (NEXUS, PEER)}
+        settings["precision"] = precisions
         settings.update(timed_steps=len(first["seconds"]), warmup_steps=len(first["losses"]) - len(first["seconds"]))
         report["methods"][method] = {
             **settings,
@@ -256,7 +269,7 @@ def main():
         }
 
         print(
-            f"\n{method}  {settings['precision']}, {settings['threads']} threads, {figures[NEXUS]['rounds']} rounds of "
+            f"\n{method}  {' beside '.join(dict.fromkeys(precisions.values()))}, {settings['threads']} threads, {figures[NEXUS]['rounds']} rounds of "
             f"{settings['warmup_steps']} warm-up + {settings['timed_steps']} timed steps"
         )
         rows = [["program", "tokens/s", "min..max", "peak memory"]]

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """The peer of the training benchmark: PyTorch + transformers + PEFT on the CPU.
 
-`prepare` writes a seeded model, a fresh LoRA adapter, token batches and the untrained model's loss on each; `run`
-trains on them and prints one JSON line.
+`prepare` writes a seeded model, a fresh LoRA adapter, token batches (with classes for an encoder) and the untrained
+model's loss on each; `run` trains on them and prints one JSON line.
 Nexus reads the same folder and prints the same line, so `summary.py` can compare both.
 
 Shapes: B sequences in a batch, T tokens in a sequence, V vocabulary.
@@ -22,14 +22,49 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # everything is read from --dir
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 SEED = 20240229
+CLASSES = 4
+
+# Every dropout is 0: two programs never draw the same masks.
+LLAMA = dict(model_type="llama", rms_norm_eps=1e-5, tie_word_embeddings=False)
+GPT2 = dict(model_type="gpt2", resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0)
+BERT = dict(
+    model_type="bert",
+    hidden_dropout_prob=0.0,
+    attention_probs_dropout_prob=0.0,
+    classifier_dropout=0.0,
+    num_labels=CLASSES,
+)
+# The configuration and the usual batch, B x T.
 SHAPES = {
-    "llama33m": dict(
-        vocab_size=8192, hidden_size=512, intermediate_size=1376, num_hidden_layers=8, num_attention_heads=8
+    "llama33m": (
+        LLAMA
+        | dict(vocab_size=8192, hidden_size=512, intermediate_size=1376, num_hidden_layers=8, num_attention_heads=8),
+        (8, 256),
     ),
-    "tiny": dict(vocab_size=512, hidden_size=64, intermediate_size=176, num_hidden_layers=2, num_attention_heads=4),
+    "gpt2-124m": (GPT2 | dict(vocab_size=50257, n_embd=768, n_layer=12, n_head=12), (4, 512)),
+    "bert-base": (
+        BERT
+        | dict(vocab_size=30522, hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12),
+        (16, 128),
+    ),
+    "tiny": (
+        LLAMA
+        | dict(vocab_size=512, hidden_size=64, intermediate_size=176, num_hidden_layers=2, num_attention_heads=4),
+        (8, 64),
+    ),
+    "tiny-gpt2": (GPT2 | dict(vocab_size=512, n_embd=64, n_layer=2, n_head=4), (4, 64)),
+    "tiny-bert": (
+        BERT
+        | dict(vocab_size=512, hidden_size=64, intermediate_size=176, num_hidden_layers=2, num_attention_heads=4),
+        (4, 64),
+    ),
 }
-MAX_POSITIONS = 1024
-PROJECTIONS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+# All projections of a block.
+PROJECTIONS = {
+    "llama": ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
+    "gpt2": ["c_attn", "c_proj", "c_fc"],
+    "bert": ["query", "key", "value", "dense"],
+}
 LEARNING_RATE = {"lora": 1e-3, "full": 1e-4}
 MAX_GRAD_NORM = 1.0
 
@@ -39,22 +74,22 @@ def prepare(args):
     import torch
     from peft import LoraConfig, get_peft_model
     from safetensors.torch import save_file
-    from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers import AutoConfig
 
-    shape = SHAPES[args.shape]
-    config = LlamaConfig(
-        **shape,
-        num_key_value_heads=shape["num_attention_heads"],
-        max_position_embeddings=MAX_POSITIONS,
-        rms_norm_eps=1e-5,
-        tie_word_embeddings=False,
-        use_cache=False,
-    )
+    settings, (batch, length) = SHAPES[args.shape]
+    batch, length = args.batch or batch, args.length or length
+    family = settings["model_type"]
+    if family == "llama":
+        settings = settings | dict(max_position_embeddings=max(1024, length))
+    config = AutoConfig.for_model(**settings)
+    longest = config.max_position_embeddings
+    if length > longest:
+        raise SystemExit(f"error: --length {length}: {args.shape} has {longest} positions")
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
 
     torch.manual_seed(SEED)
-    model = LlamaForCausalLM(config).to(torch.float32)
+    model = model_class(config).from_config(config).to(torch.float32)
     model.save_pretrained(out / "model")
 
     torch.manual_seed(SEED + 1)
@@ -62,37 +97,60 @@ def prepare(args):
         r=args.rank,
         lora_alpha=2 * args.rank,
         lora_dropout=0.0,
-        target_modules=PROJECTIONS,
-        task_type="CAUSAL_LM",
+        target_modules=PROJECTIONS[family],
+        fan_in_fan_out=family == "gpt2",
+        task_type="SEQ_CLS" if classifies(config) else "CAUSAL_LM",
     )
     adapted = get_peft_model(model, lora)
     adapted.save_pretrained(out / "adapter")
 
     generator = torch.Generator().manual_seed(SEED + 2)
-    ids = torch.randint(
-        config.vocab_size, (args.steps, args.batch, args.length), generator=generator, dtype=torch.int32
-    )
-    save_file({"ids": ids}, out / "batches.safetensors")
+    ids = torch.randint(config.vocab_size, (args.steps, batch, length), generator=generator, dtype=torch.int32)
+    batches = {"ids": ids}
+    if classifies(config):
+        batches["classes"] = torch.randint(CLASSES, (args.steps, batch), generator=generator, dtype=torch.int32)
+    save_file(batches, out / "batches.safetensors")
 
     # The adapter adds zero at the start (B = 0), so these are the starting losses of both methods.
+    adapted.eval()
     with torch.no_grad():
-        losses = [adapted(input_ids=batch, labels=batch, use_cache=False).loss.item() for batch in ids.long()]
+        losses = [adapted(**inputs).loss.item() for inputs in model_inputs(batches)]
     (out / "untrained.json").write_text(json.dumps({"losses": losses}, allow_nan=False) + "\n")
 
     parameters = sum(p.numel() for name, p in model.named_parameters() if "lora_" not in name)
     print(f"prepared {args.shape}: {parameters:,} parameters, ids {list(ids.shape)}, in {out}", file=sys.stderr)
 
 
+def classifies(config):
+    return config.model_type == "bert"
+
+
+def model_class(config):
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+
+    return AutoModelForSequenceClassification if classifies(config) else AutoModelForCausalLM
+
+
+def model_inputs(batches):
+    """The arguments of the model for every batch. A decoder shifts the labels itself; without an attention mask sdpa
+    takes its causal path."""
+    ids = batches["ids"].long()
+    if "classes" in batches:
+        return [dict(input_ids=x, labels=y) for x, y in zip(ids, batches["classes"].long())]
+    return [dict(input_ids=x, labels=x, use_cache=False) for x in ids]
+
+
 def load(directory, method, precision):
     """The model to train and the list of its trainable parameters."""
     import torch
     from peft import PeftModel
-    from transformers import LlamaForCausalLM
+    from transformers import AutoConfig
 
     # bf16 is mixed precision: the trainable weights and the optimizer state stay f32 and autocast runs the products in
     # bf16. A frozen base needs no f32 copy, so for LoRA it is stored in bf16 (autocast would cast it at every use).
     frozen_bf16 = precision == "bf16" and method == "lora"
-    model = LlamaForCausalLM.from_pretrained(
+    config = AutoConfig.from_pretrained(directory / "model")
+    model = model_class(config).from_pretrained(
         directory / "model",
         dtype=torch.bfloat16 if frozen_bf16 else torch.float32,
         attn_implementation="sdpa",
@@ -103,7 +161,8 @@ def load(directory, method, precision):
 
     parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
     if method == "lora":
-        strangers = [name for name in parameters if "lora_" not in name]
+        # A classifier is trained with its adapter.
+        strangers = [name for name in parameters if "lora_" not in name and "modules_to_save" not in name]
         if strangers or not parameters:
             raise SystemExit(f"error: the frozen base has trainable parameters, or no adapter matched: {strangers[:3]}")
     elif len(parameters) != sum(1 for _ in model.parameters()):
@@ -130,13 +189,13 @@ def make_optimizer(parameters, method):
     )
 
 
-def train_step(model, parameters, optimizer, ids, precision):
-    """One optimizer step on ids [B, T]; returns the loss, a mean over B*(T-1) tokens, and the norm before clipping."""
+def train_step(model, parameters, optimizer, inputs, precision):
+    """One optimizer step on ids [B, T]; returns the loss, a mean over B*(T-1) tokens or B classes, and the norm before
+    clipping."""
     import torch
 
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16"):
-        # Without an attention mask sdpa takes its causal path. The labels are shifted inside the model.
-        loss = model(input_ids=ids, labels=ids, use_cache=False).loss
+        loss = model(**inputs).loss
     loss.backward()
     norm = torch.nn.utils.clip_grad_norm_(parameters, MAX_GRAD_NORM, foreach=True)
     optimizer.step()
@@ -162,10 +221,10 @@ def run(args):
     transformers.logging.disable_progress_bar()
 
     directory = Path(args.dir)
-    batches = load_file(directory / "batches.safetensors")["ids"]
-    if batches.dtype != torch.int32 or batches.dim() != 3:
+    tensors = load_file(directory / "batches.safetensors")
+    if tensors["ids"].dtype != torch.int32 or tensors["ids"].dim() != 3:
         raise SystemExit("error: batches.safetensors: `ids` must be int32 [steps, batch, length]")
-    batches = batches.long()
+    batches = model_inputs(tensors)
     model, parameters = load(directory, args.method, args.precision)
     optimizer = make_optimizer(parameters, args.method)
 
@@ -181,7 +240,7 @@ def run(args):
         if i >= args.warmup:
             seconds.append(elapsed)
 
-    tokens = batches[0].numel()
+    tokens = tensors["ids"][0].numel()
     line = {
         "program": "pytorch+peft",
         "versions": {
@@ -203,11 +262,11 @@ def run(args):
     print(json.dumps(line, allow_nan=False))
 
 
-def at_least(low, high=None):
+def at_least(low):
     def parse(text):
         value = int(text)
-        if value < low or (high is not None and value > high):
-            raise argparse.ArgumentTypeError(f"must be at least {low}" + (f" and at most {high}" if high else ""))
+        if value < low:
+            raise argparse.ArgumentTypeError(f"must be at least {low}")
         return value
 
     return parse
@@ -220,10 +279,10 @@ def main():
 
     p = commands.add_parser("prepare", help="write the model, the adapter and the batches", formatter_class=defaults)
     p.add_argument("--out", required=True, metavar="DIR", help="folder to write to")
-    p.add_argument("--shape", choices=SHAPES, default="llama33m", help="the model's size; tiny is for smoke tests")
+    p.add_argument("--shape", choices=SHAPES, default="llama33m", help="the model; the tiny ones are for smoke tests")
     p.add_argument("--rank", type=at_least(1), default=8, help="rank of the adapter; alpha is twice that")
-    p.add_argument("--batch", type=at_least(1), default=8, help="sequences in a batch")
-    p.add_argument("--length", type=at_least(2, MAX_POSITIONS), default=256, help="tokens in a sequence")
+    p.add_argument("--batch", type=at_least(1), help="sequences in a batch; by default the shape's")
+    p.add_argument("--length", type=at_least(2), help="tokens in a sequence; by default the shape's")
     p.add_argument("--steps", type=at_least(1), default=8, help="batches to write; a run goes round them")
     p.set_defaults(action=prepare)
 

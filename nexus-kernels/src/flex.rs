@@ -5,6 +5,7 @@
 //! split the output over the threads, never the inner dimension, so a result has the same bits for any number of threads.
 
 use crate::Precision;
+pub(crate) use crate::bf16::Beside;
 pub(crate) use crate::matrix::Matrix;
 use crate::pool;
 use burn::backend::tensor::FloatTensor;
@@ -174,15 +175,26 @@ pub(crate) fn product<'a>(scale: f32, a: Matrix, b: impl Into<Right<'a>>) -> Vec
     unsafe { filled(a.rows * b.dims()[1], |out| write(out, scale, a, b)) }
 }
 
-/// `scale a b` added to `bias` in every row, row major.
-pub(crate) fn product_and_bias(a: Matrix, b: Right, bias: Option<FlexTensor>) -> Vec<f32> {
-    let Some(bias) = bias else { return product(1.0, a, b) };
-    let (bias, cols) = (elements(&bias), b.dims()[1]);
-    assert_eq!(bias.len(), cols, "length of the bias");
-    // SAFETY: `repeat_row` writes every row.
-    let mut y = unsafe { filled(a.rows * cols, |y| repeat_row(y, &bias)) };
-    accumulate(&mut y, 1.0, a, b);
-    y
+/// `a b`, plus `bias` in every row, plus another product in f32, row major.
+pub(crate) fn product_and(
+    a: Matrix,
+    b: Right,
+    bias: Option<FlexTensor>,
+    beside: Option<Beside>,
+) -> Vec<f32> {
+    let cols = b.dims()[1];
+    let fill = |y: &mut [MaybeUninit<f32>]| {
+        let add = bias.is_some();
+        if let Some(bias) = &bias {
+            let bias = elements(bias);
+            assert_eq!(bias.len(), cols, "length of the bias");
+            repeat_row(y, &bias);
+        }
+        // SAFETY: `y` has the size of the product, and every row was written if it is added to.
+        unsafe { multiply(y.as_mut_ptr().cast(), add, 1.0, a, b, beside) }
+    };
+    // SAFETY: `multiply` writes all of its output.
+    unsafe { filled(a.rows * cols, fill) }
 }
 
 /// `out = scale a b`, row major.
@@ -195,7 +207,7 @@ pub(crate) fn write<'a>(
     let b = b.into();
     assert_eq!(out.len(), a.rows * b.dims()[1], "output of a matrix product");
     // SAFETY: the length of `out` was just checked, and it is not read.
-    unsafe { multiply(out.as_mut_ptr().cast(), false, scale, a, b) }
+    unsafe { multiply(out.as_mut_ptr().cast(), false, scale, a, b, None) }
 }
 
 /// `out += scale a b`, row major.
@@ -203,26 +215,48 @@ pub(crate) fn accumulate<'a>(out: &mut [f32], scale: f32, a: Matrix, b: impl Int
     let b = b.into();
     assert_eq!(out.len(), a.rows * b.dims()[1], "output of a matrix product");
     // SAFETY: the length of `out` was just checked, and it is initialised.
-    unsafe { multiply(out.as_mut_ptr(), true, scale, a, b) }
+    unsafe { multiply(out.as_mut_ptr(), true, scale, a, b, None) }
 }
 
 /// # Safety
 /// `out` must be valid for writes of as many elements as `a b` has, overlap neither operand, and be initialised when
 /// `add`.
-unsafe fn multiply(out: *mut f32, add: bool, scale: f32, a: Matrix, b: Right) {
+unsafe fn multiply(
+    out: *mut f32,
+    add: bool,
+    scale: f32,
+    a: Matrix,
+    b: Right,
+    beside: Option<Beside>,
+) {
     // SAFETY: promised by the caller.
     unsafe {
         match b {
-            Right::F32(b) => multiply_f32(out, add, scale, a, b),
-            Right::Rounded(b) => crate::bf16::multiply(out, add, scale, a, b),
-            Right::Bf16(b) => crate::bf16::multiply(out, add, scale, a, b),
+            Right::F32(b) => multiply_f32(out, add, scale, a, b, beside),
+            Right::Rounded(b) => crate::bf16::multiply(out, add, scale, a, b, beside),
+            Right::Bf16(b) => crate::bf16::multiply(out, add, scale, a, b, beside),
         }
     }
 }
 
 /// # Safety
 /// As [`multiply`].
-unsafe fn multiply_f32(out: *mut f32, add: bool, scale: f32, a: Matrix, b: Matrix) {
+unsafe fn multiply_f32(
+    out: *mut f32,
+    add: bool,
+    scale: f32,
+    a: Matrix,
+    b: Matrix,
+    beside: Option<Beside>,
+) {
+    if let Some(beside) = beside {
+        let [left, right] = beside.operands();
+        // SAFETY: as here; the first product writes all of the output.
+        unsafe {
+            multiply_f32(out, add, scale, a, b, None);
+            return multiply_f32(out, true, 1.0, left, right, None);
+        }
+    }
     assert_eq!(a.cols, b.rows, "inner dimensions of a matrix product");
     // SAFETY: `Matrix::strided` checked that every element of `a` and `b` lies in its slice, and views only ever
     // shrink; the caller vouches for `out`.
@@ -249,6 +283,11 @@ unsafe fn multiply_f32(out: *mut f32, add: bool, scale: f32, a: Matrix, b: Matri
             gemm::Parallelism::Rayon(0),
         );
     }
+}
+
+/// The elements of the transpose, row major: for small matrices.
+pub(crate) fn transposed(m: Matrix) -> Vec<f32> {
+    (0..m.cols).flat_map(|col| (0..m.rows).map(move |row| m.get(row, col))).collect()
 }
 
 /// Copies `row` into every row of `out`.

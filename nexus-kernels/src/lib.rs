@@ -25,6 +25,8 @@ mod storage;
 #[cfg(all(test, feature = "flex"))]
 mod testing;
 #[cfg(feature = "flex")]
+mod tile_product;
+#[cfg(feature = "flex")]
 mod vector;
 
 pub use adamw::{AdamWStep, adamw_step, sum_squares};

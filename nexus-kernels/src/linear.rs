@@ -125,7 +125,7 @@ mod fast {
             let [x, weight] = [x, weight].map(flex::readable);
             let (x, weight) = (flex::matrix(&x), in_out(&weight, layout, precision));
             let shape = [x.rows, weight.dims()[1]];
-            let y = flex::product_and_bias(x, weight, bias.into_option());
+            let y = flex::product_and(x, weight, bias.into_option(), None);
             flex::tensor(y, shape)
         }
     }

@@ -1,7 +1,7 @@
 //! `y = x W + bias + s (x' A) B` as one node of the graph: the forward and backward pass of a LoRA projection
 //! (Hu et al. 2021, arXiv:2106.09685, section 4.1), where `x'` is `x` or its dropout.
 //!
-//! The adapter's product accumulates onto `x W` in its buffer. Gradients, small products first (the order of Unsloth's
+//! The adapter's product accumulates onto `x W` in its buffer; in bf16, tile by tile. Gradients, small products first (the order of Unsloth's
 //! `fast_lora` kernels): `t = s dy B^T`, `dB = s (x' A)^T dy`, `dA = x'^T t`, `dx = dy W^T + t A^T`. Nothing is computed
 //! for a frozen weight or bias.
 //!
@@ -149,8 +149,9 @@ mod fast {
         let weight = Right::of(&weight, precision);
         let [x, a, b, dropped] = [&x, &a, &b, dropped.as_ref().unwrap_or(&x)].map(flex::matrix);
         let inner = flex::product(1.0, dropped, a);
-        let mut y = flex::product_and_bias(x, weight, bias);
-        flex::accumulate(&mut y, scale as f32, flex::Matrix::dense(&inner, x.rows, a.cols), b);
+        let scaled: Vec<f32> = inner.iter().map(|x| x * scale as f32).collect();
+        let scaled = flex::Matrix::dense(&scaled, x.rows, a.cols);
+        let y = flex::product_and(x, weight, bias, Some(flex::Beside::new(scaled, b)));
         (flex::tensor(y, [x.rows, b.cols]), flex::tensor(inner, [x.rows, a.cols]))
     }
 
@@ -267,10 +268,11 @@ mod fast {
                 grads.register::<Flex>(node.id, flex::tensor(da, [input.cols, t.cols]));
             }
             if let (Some(node), Some(weight)) = (x_node, weight) {
-                let mut dx = flex::product(1.0, dy, weight.t());
-                if let (false, Some(t), Some(a)) = (separate, t, a) {
-                    flex::accumulate(&mut dx, 1.0, t, a.t());
-                }
+                let a = a.map(|a| (flex::transposed(a), a.rows, a.cols));
+                let a = a.as_ref().map(|(a, inputs, rank)| flex::Matrix::dense(a, *rank, *inputs));
+                let adapter = t.zip(a).filter(|_| !separate);
+                let adapter = adapter.map(|(t, a)| flex::Beside::new(t, a));
+                let dx = flex::product_and(dy, weight.t(), None, adapter);
                 grads.register::<Flex>(node.id, flex::tensor(dx, [dy.rows, weight.dims()[0]]));
             }
             if let (Some(node), Some(t), Some(a)) = (dropped_node, t, a) {

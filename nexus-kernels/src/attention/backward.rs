@@ -2,13 +2,14 @@
 //! entries of one key head in order when the bias needs a gradient.
 
 use super::AttentionConfig;
-use super::config::Sequence;
-use super::forward::{Arguments, columns, conceal, transposed, visible};
+use super::config::{Sequence, Sight};
+use super::forward::{Arguments, columns, conceal, strips, transposed, visible};
 use super::rows;
 use super::tile::{
-    Heads, KEYS, LANES, Matrix, QUERIES, Scratch, Shared, blocks, filled, load, padded, product,
-    run, shared, span, store, tensor,
+    Heads, KEYS, LANES, QUERIES, Scratch, Shared, blocks, filled, load, padded, run, shared, span,
+    store, strip, tensor,
 };
+use crate::tile_product::{Operand, product};
 use burn_flex::FlexTensor;
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -204,18 +205,22 @@ impl Pass<'_> {
                     means[i] = rows::dot(dout, std::slice::from_raw_parts(out, dim));
                 }
             }
-            let query_rows = Matrix::rows(query.as_ptr(), dim);
-            let dout_rows = Matrix::rows(dout.as_ptr(), dim);
+            let query_rows = Operand::rows(query.as_ptr(), dim);
+            let dout_rows = Operand::rows(dout.as_ptr(), dim);
             let mut started = false;
             for (begin, end) in blocks(sight, first, first + count - 1) {
-                let (seen, wide) = (end - begin, (end - begin).next_multiple_of(LANES));
-                let shape = [count, wide, dim];
-                // SAFETY: the tiles have `tile >= wide` columns, the operands `stride >= begin + wide`.
-                unsafe {
-                    let right = Matrix::rows(key_columns.add(begin), stride);
-                    product(shape, (p.as_mut_ptr(), tile), false, query_rows, right, scale);
-                    let right = Matrix::rows(value_columns.add(begin), stride);
-                    product(shape, (dp.as_mut_ptr(), tile), false, dout_rows, right, 1.0);
+                let wide = (end - begin).next_multiple_of(LANES);
+                for (row, rows, seen) in strips(sight, first, count, (begin, end)) {
+                    let shape = [rows, seen.next_multiple_of(LANES), dim];
+                    // SAFETY: the tiles have `tile >= wide` columns, the operands `stride >= begin + wide`.
+                    unsafe {
+                        let to = (p.as_mut_ptr().add(row * tile), tile);
+                        let right = Operand::rows(key_columns.add(begin), stride);
+                        product(shape, to, false, query_rows.from(row, 0), right, scale);
+                        let to = (dp.as_mut_ptr().add(row * tile), tile);
+                        let right = Operand::rows(value_columns.add(begin), stride);
+                        product(shape, to, false, dout_rows.from(row, 0), right, 1.0);
+                    }
                 }
                 for (i, row) in p.chunks_exact_mut(tile).enumerate() {
                     let row = &mut row[..wide];
@@ -225,17 +230,22 @@ impl Pass<'_> {
                         conceal(sight, first + i, begin, row);
                     }
                 }
-                // SAFETY: the gradients have rows up to `keys >= end`, the tile `wide >= seen` columns.
-                unsafe {
-                    let left = Matrix::columns(p.as_ptr(), tile);
-                    let to = (value_grad.add(begin * dim), dim);
-                    product([seen, dim, count], to, true, left, dout_rows, 1.0);
+                for (key, keys, query) in strips_of_keys(sight, first, count, (begin, end)) {
+                    // SAFETY: the gradients have rows up to `keys >= end`, the tile `wide >= seen` columns.
+                    unsafe {
+                        let left = Operand::columns(p.as_ptr(), tile).from(key, query);
+                        let to = (value_grad.add((begin + key) * dim), dim);
+                        let right = dout_rows.from(query, 0);
+                        product([keys, dim, count - query], to, true, left, right, 1.0);
+                    }
                 }
                 for (i, (p, dp)) in p.chunks_exact_mut(tile).zip(dp.chunks_exact(tile)).enumerate()
                 {
-                    rows::score_gradient(&mut p[..wide], &dp[..wide], means[i]);
-                    let Some((bias_grad, row)) = bias_grad else { continue };
                     let (low, high) = columns(sight, first + i, begin, wide);
+                    // Further on the probabilities are 0, and the products were not computed.
+                    let some = high.next_multiple_of(LANES);
+                    rows::score_gradient(&mut p[..some], &dp[..some], means[i]);
+                    let Some((bias_grad, row)) = bias_grad else { continue };
                     if low < high {
                         let at = (first + i) * row + begin + low;
                         // SAFETY: the caller promises these elements; no other reference to them is alive.
@@ -245,15 +255,24 @@ impl Pass<'_> {
                         rows::add(to, &p[low..high]);
                     }
                 }
-                // SAFETY: as above; `query_grad` has `count` rows.
-                unsafe {
-                    let left = Matrix::columns(p.as_ptr(), tile);
-                    let to = (key_grad.add(begin * dim), dim);
-                    product([seen, dim, count], to, true, left, query_rows, scale);
-                    let left = Matrix::rows(p.as_ptr(), tile);
-                    let right = Matrix::rows(key.add(begin * dim), dim);
-                    let to = (query_grad.as_mut_ptr(), dim);
-                    product([count, dim, seen], to, started, left, right, scale);
+                for (key, keys, query) in strips_of_keys(sight, first, count, (begin, end)) {
+                    // SAFETY: as above.
+                    unsafe {
+                        let left = Operand::columns(p.as_ptr(), tile).from(key, query);
+                        let to = (key_grad.add((begin + key) * dim), dim);
+                        let right = query_rows.from(query, 0);
+                        product([keys, dim, count - query], to, true, left, right, scale);
+                    }
+                }
+                for (row, rows, seen) in strips(sight, first, count, (begin, end)) {
+                    // SAFETY: as above; `query_grad` has `count` rows.
+                    unsafe {
+                        let left = Operand::rows(p.as_ptr(), tile).from(row, 0);
+                        let right = Operand::rows(key.add(begin * dim), dim);
+                        let to = (query_grad.as_mut_ptr().add(row * dim), dim);
+                        // As in the forward pass: one product of zeros writes the output.
+                        product([rows, dim, seen.max(1)], to, started, left, right, scale);
+                    }
                 }
                 started = true;
             }
@@ -264,4 +283,19 @@ impl Pass<'_> {
             unsafe { store(query_grad, to.add(first * width), width, dim, turn, first) };
         }
     }
+}
+
+/// Strips of the keys `begin .. end`, counted from `begin`: first key, number of keys, and the first of `count` queries
+/// from `first` on that sees one of them. No later query sees fewer of the keys at their end.
+fn strips_of_keys(
+    sight: &Sight,
+    first: usize,
+    count: usize,
+    (begin, end): (usize, usize),
+) -> impl Iterator<Item = (usize, usize, usize)> {
+    let strip = strip();
+    (0..end - begin).step_by(strip).map(move |key| {
+        let sees = |query: &usize| sight.of(first + query).1 > begin + key;
+        (key, strip.min(end - begin - key), (0..count).find(sees).unwrap_or(count))
+    })
 }

@@ -4,11 +4,15 @@ use super::AttentionConfig;
 use super::config::{Lengths, Ranges, Sequence, Sight};
 use super::rows;
 use super::tile::{
-    Heads, KEYS, LANES, Matrix, QUERIES, Scratch, Turn, blocks, filled, load, padded, product, run,
-    span, tensor,
+    Heads, KEYS, LANES, QUERIES, Scratch, Turn, blocks, filled, load, padded, run, span, strip,
+    tensor,
 };
+use crate::tile_product::{Operand, product};
 use burn_flex::FlexTensor;
 use std::cell::RefCell;
+
+/// From so many queries on, keys and values are copied: rotated, and laid out for the products.
+const FEW: usize = 4;
 
 #[derive(Default)]
 struct Buffers {
@@ -101,18 +105,18 @@ struct Pass<'a> {
 impl Pass<'_> {
     /// Whether keys and values are copied into scratch.
     fn copies(&self) -> bool {
-        self.arguments.turn.is_some() || self.sequence.time >= LANES
+        self.arguments.turn.is_some() || self.sequence.time >= FEW
     }
 
     /// Rotated keys `[dim, S]` and values `[S, dim]` of the head that begins at `column`, in scratch (of keys that do
     /// not exist: anything); for a few queries, which do not pay for the copies, where they are.
-    fn load(&mut self, column: usize) -> [Matrix; 2] {
+    fn load(&mut self, column: usize) -> [Operand; 2] {
         let Arguments { inputs, turn, config, .. } = self.arguments;
         let dim = config.head_dim;
         let Sequence { entry, row, keys: count, sight, .. } = self.sequence;
         if !self.copies() {
             let [key, value] = [1, 2].map(|i| inputs[i].at(entry, row, column));
-            return [Matrix(key.pointer, 1, key.row), Matrix(value.pointer, value.row, 1)];
+            return [Operand(key.pointer, 1, key.row), Operand(value.pointer, value.row, 1)];
         }
         let stride = padded(count);
         let keys = self.buffers.keys.take(dim * stride);
@@ -124,7 +128,7 @@ impl Pass<'_> {
         let some = &mut values[begin * dim..end * dim];
         // SAFETY: the values of the sequence have rows `begin .. end`.
         unsafe { load(inputs[2].at(entry, row + begin, column), some, dim, None, 0) };
-        [Matrix::rows(keys.as_ptr(), stride), Matrix::rows(values.as_ptr(), dim)]
+        [Operand::rows(keys.as_ptr(), stride), Operand::rows(values.as_ptr(), dim)]
     }
 
     /// All rows of one head, written to `out` (rows `width` apart) and `lse`.
@@ -135,7 +139,7 @@ impl Pass<'_> {
     unsafe fn head(
         &mut self,
         head: usize,
-        [key, value]: [Matrix; 2],
+        [key, value]: [Operand; 2],
         (out, width): (*mut f32, usize),
         lse: *mut f32,
     ) {
@@ -159,14 +163,16 @@ impl Pass<'_> {
             let mut started = false;
             for (begin, end) in blocks(sight, first, first + count - 1) {
                 let columns = (end - begin).next_multiple_of(LANES);
-                // Transposed keys have columns of zeros up to whole vectors; keys in place have not.
-                let wide = if copies { columns } else { end - begin };
-                // SAFETY: `key` has `begin + wide` columns, `scores` `tile >= columns`.
-                unsafe {
-                    let left = Matrix::rows(query.as_ptr(), dim);
-                    let to = (scores.as_mut_ptr(), tile);
-                    let right = key.from(0, begin);
-                    product([count, wide, dim], to, false, left, right, config.scale as f32);
+                for (row, rows, seen) in strips(sight, first, count, (begin, end)) {
+                    // Transposed keys have columns of zeros up to whole vectors; keys in place have not.
+                    let wide = if copies { seen.next_multiple_of(LANES) } else { seen };
+                    // SAFETY: `key` has `begin + wide` columns, `scores` `tile >= columns`.
+                    unsafe {
+                        let left = Operand::rows(query.as_ptr().add(row * dim), dim);
+                        let to = (scores.as_mut_ptr().add(row * tile), tile);
+                        let right = key.from(0, begin);
+                        product([rows, wide, dim], to, false, left, right, config.scale as f32);
+                    }
                 }
                 for (i, row) in scores.chunks_exact_mut(tile).enumerate() {
                     let row = &mut row[..columns];
@@ -185,11 +191,15 @@ impl Pass<'_> {
                     sums[i] = sums[i] * fade + sum;
                     peaks[i] = peak;
                 }
-                // SAFETY: `value` has rows up to `keys >= end`; the tile of `out` belongs to this task.
-                unsafe {
-                    let left = Matrix::rows(scores.as_ptr(), tile);
-                    let right = value.from(begin, 0);
-                    product([count, dim, end - begin], (out, width), started, left, right, 1.0);
+                for (row, rows, seen) in strips(sight, first, count, (begin, end)) {
+                    // SAFETY: `value` has rows up to `keys >= end`; the tile of `out` belongs to this task.
+                    unsafe {
+                        let left = Operand::rows(scores.as_ptr().add(row * tile), tile);
+                        let (to, right) = (out.add(row * width), value.from(begin, 0));
+                        // One product of zeros when the strip sees nothing here: the output is to be written.
+                        let seen = seen.max(1);
+                        product([rows, dim, seen], (to, width), started, left, right, 1.0);
+                    }
                 }
                 started = true;
             }
@@ -230,6 +240,23 @@ pub(super) fn transposed(
         rest.fill(0.0);
         rows::transpose(rows, dim, &mut to[first..], stride);
     }
+}
+
+/// The strips of a tile of `count` queries from `first` on: first row, number of rows, and how many keys from `begin` up
+/// to `end` their last one sees. The others see no key behind it.
+pub(super) fn strips(
+    sight: &Sight,
+    first: usize,
+    count: usize,
+    (begin, end): (usize, usize),
+) -> impl Iterator<Item = (usize, usize, usize)> {
+    let strip = strip();
+    let sight = *sight;
+    (0..count).step_by(strip).map(move |row| {
+        let rows = strip.min(count - row);
+        let (_, seen) = sight.of(first + row + rows - 1);
+        (row, rows, seen.clamp(begin, end) - begin)
+    })
 }
 
 /// The part of a row of a tile that holds what query `query` sees, whole vectors, what it does not see at -inf;

@@ -1,7 +1,8 @@
-//! What the passes share: strided views of tensors, products of tiles, scratch memory, moving rows.
+//! What the passes share: strided views of tensors, scratch memory, moving rows.
 
 use super::config::Sight;
 use super::rows;
+use crate::tile_product;
 use burn::tensor::{Bytes, DType};
 use burn_flex::{FlexTensor, Layout};
 use rayon::prelude::*;
@@ -147,64 +148,9 @@ pub(super) unsafe fn store(
     }
 }
 
-/// An operand of a product: its first element, the distance of rows and of columns.
-#[derive(Clone, Copy)]
-pub(super) struct Matrix(pub(super) *const f32, pub(super) isize, pub(super) isize);
-
-impl Matrix {
-    /// Rows `stride` apart.
-    pub(super) fn rows(pointer: *const f32, stride: usize) -> Self {
-        Self(pointer, stride as isize, 1)
-    }
-
-    /// The part from row `row` and column `column` on.
-    pub(super) fn from(self, row: usize, column: usize) -> Self {
-        let offset = row as isize * self.1 + column as isize * self.2;
-        Self(self.0.wrapping_offset(offset), self.1, self.2)
-    }
-
-    /// The transpose of rows `stride` apart.
-    pub(super) fn columns(pointer: *const f32, stride: usize) -> Self {
-        Self(pointer, 1, stride as isize)
-    }
-}
-
-/// `to [m, n] (+)= factor * left [m, k] right [k, n]`, the rows of `to` being `stride` apart.
-///
-/// # Safety
-/// All elements of `left` and `right` can be read, those of `to` written, and nobody else writes any of them.
-pub(super) unsafe fn product(
-    [m, n, k]: [usize; 3],
-    (to, stride): (*mut f32, usize),
-    add: bool,
-    left: Matrix,
-    right: Matrix,
-    factor: f32,
-) {
-    // SAFETY: the caller's promise is what `gemm` asks for.
-    unsafe {
-        gemm::gemm(
-            m,
-            n,
-            k,
-            to,
-            1,
-            stride as isize,
-            add,
-            left.0,
-            left.2,
-            left.1,
-            right.0,
-            right.2,
-            right.1,
-            1.0,
-            factor,
-            false,
-            false,
-            false,
-            gemm::Parallelism::None,
-        );
-    }
+/// How many queries, or keys, are multiplied at a time where some of them see less than others.
+pub(super) fn strip() -> usize {
+    if tile_product::is_fast() { tile_product::ROWS } else { QUERIES }
 }
 
 /// Memory for tiles that a thread keeps; begins at a cache line.

@@ -62,6 +62,7 @@ mod version;
 pub(crate) use element::Element;
 
 use crate::matrix::Matrix;
+pub(crate) use product::Beside;
 use version::Version;
 
 /// Rows of the tile of the output that stays in registers.
@@ -82,13 +83,13 @@ const FEW: usize = 16;
 /// Columns of the output that are computed at once for few rows.
 const STRIPE: usize = 512;
 
-/// `out = alpha a b`, or `out += alpha a b` with `add`, both rounded to bf16 and summed in f32.
+/// `out = alpha a b`, or `out += alpha a b` with `add`, both rounded to bf16 and summed in f32; `beside` is added.
 ///
 /// # Shapes
 /// `a: [M, K]`, `b: [K, N]`, `out: [M, N]`, row-major.
 ///
 /// # Panics
-/// If the inner dimensions differ.
+/// If the inner dimensions differ, or the shape of `beside`.
 ///
 /// # Safety
 /// `out` is valid for M N elements, overlaps neither operand, and is initialised if it is added to. All elements are
@@ -99,7 +100,8 @@ pub(crate) unsafe fn multiply<T: Element>(
     alpha: f32,
     a: Matrix,
     b: Matrix<T>,
+    beside: Option<Beside>,
 ) {
     // SAFETY: promised by the caller.
-    unsafe { product::multiply(Version::best(), out, add, alpha, a, b) }
+    unsafe { product::multiply(Version::best(), out, add, alpha, a, b, beside) }
 }

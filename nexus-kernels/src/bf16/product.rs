@@ -5,6 +5,7 @@ use super::few;
 use super::version::{Tile, Version};
 use super::{BLOCK_K, BLOCK_ROWS, PAIRS_OF_LINE, ROW_LINES, TILE_COLS, TILE_ROWS};
 use crate::matrix::Matrix;
+use crate::tile_product;
 use rayon::prelude::*;
 use std::cell::Cell;
 use std::ops::Range;
@@ -71,7 +72,45 @@ impl Target {
     }
 }
 
-/// `out = alpha x w`, or `out += alpha x w` with `add`, in the given version, which must be available.
+/// A second product that is added to each tile while it is near, in f32: an adapter's, whose inner dimension is small.
+#[derive(Clone, Copy)]
+pub(crate) struct Beside<'a> {
+    left: Matrix<'a>,
+    right: Matrix<'a>,
+}
+
+impl<'a> Beside<'a> {
+    /// `left [M, r] right [r, N]`.
+    ///
+    /// # Panics
+    /// If the inner dimensions differ.
+    pub(crate) fn new(left: Matrix<'a>, right: Matrix<'a>) -> Self {
+        assert_eq!(left.cols, right.rows, "inner dimensions of a product beside another");
+        Self { left, right }
+    }
+
+    /// Left and right.
+    pub(crate) fn operands(&self) -> [Matrix<'a>; 2] {
+        [self.left, self.right]
+    }
+
+    /// Adds rows `rows` and columns `cols` to the output that begins at `out` and has `n` columns.
+    ///
+    /// # Safety
+    /// This part of the output is there, initialised, and nobody else's.
+    unsafe fn add(&self, out: *mut f32, n: usize, rows: Range<usize>, cols: Range<usize>) {
+        let left = self.left.part([rows.start, 0], [rows.len(), self.left.cols]);
+        let right = self.right.part([0, cols.start], [self.right.rows, cols.len()]);
+        let shape = [rows.len(), cols.len(), left.cols];
+        // SAFETY: both are views of matrices of this size; the caller vouches for the output.
+        unsafe {
+            let to = out.add(rows.start * n + cols.start);
+            tile_product::product(shape, (to, n), true, left.into(), right.into(), 1.0);
+        }
+    }
+}
+
+/// `out = alpha x w`, or `out += alpha x w` with `add`, in the given version, which must be available; `beside` is added.
 ///
 /// # Safety
 /// `out` is valid for `x.rows * w.cols` elements, overlaps neither operand, and is initialised if it is added to. All
@@ -83,21 +122,35 @@ pub(super) unsafe fn multiply<T: Element>(
     alpha: f32,
     x: Matrix,
     w: Matrix<T>,
+    beside: Option<Beside>,
 ) {
     assert!(version.is_available(), "{version:?} on this processor");
     let (k, n) = (w.rows, w.cols);
     assert_eq!(x.cols, k, "inner dimensions of a matrix product");
-    if x.rows * n == 0 || k == 0 {
+    if let Some(Beside { left, right }) = beside {
+        assert_eq!([left.rows, right.cols], [x.rows, n], "shape of a product beside another");
+    }
+    // SAFETY: the whole output, once it has been written.
+    let add_beside = || unsafe {
+        if let Some(beside) = beside {
+            beside.add(out, n, 0..x.rows, 0..n);
+        }
+    };
+    if x.rows * n == 0 {
+        return;
+    }
+    if k == 0 {
         if !add {
             // SAFETY: the whole output; zero is all zero bits.
             unsafe { out.write_bytes(0, x.rows * n) };
         }
-        return;
+        return add_beside();
     }
     let target = Target { out: Shared(out), alpha, add };
     let serial = x.rows * n * k <= SERIAL;
     if few::applies(x, w) {
-        return few::multiply(version, target, x, w, serial);
+        few::multiply(version, target, x, w, serial);
+        return add_beside();
     }
     let (depth, width) = (k.min(SCRATCH_K), n.min(SCRATCH_COLS));
     let panel_lines = scratch_lines(depth);
@@ -122,7 +175,8 @@ pub(super) unsafe fn multiply<T: Element>(
             each(ks.len().div_ceil(PACKED_ROWS), serial, pack);
             let target = Target { add: add || ks.start > 0, ..target };
             let panels = Shared(lines.get().cast_const());
-            let part = Part { version, target, n, x, serial, panels, panel_lines };
+            let beside = beside.filter(|_| ks.end == k);
+            let part = Part { version, target, n, x, serial, panels, panel_lines, beside };
             // SAFETY: the scratch now covers `ks` and `cols`; the caller vouches for the output.
             unsafe { part.run(ks, cols.clone()) };
         }
@@ -143,6 +197,8 @@ struct Part<'a> {
     panels: Shared<*const Line>,
     /// Lines from one panel to the next.
     panel_lines: usize,
+    /// What is added with the last rows of `w`.
+    beside: Option<Beside<'a>>,
 }
 
 impl Part<'_> {
@@ -203,6 +259,10 @@ impl Part<'_> {
                             add: self.target.add || k > ks.start,
                         };
                         self.version.tile(a, b, depth.div_ceil(2), tile);
+                        if let (Some(beside), true) = (self.beside, k + depth == ks.end) {
+                            let (rows, cols) = (row..row + tile.rows, col..col + tile.cols);
+                            beside.add(self.target.out.get(), self.n, rows, cols);
+                        }
                     }
                 }
             }

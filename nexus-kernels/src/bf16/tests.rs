@@ -82,7 +82,7 @@ fn multiply<T: Element>(
     let mut out = old.map_or(nan, <[f32]>::to_vec);
     assert_eq!(out.len(), a.rows * b.cols);
     // SAFETY: the output has the size of the product and is initialised.
-    unsafe { product::multiply(version, out.as_mut_ptr(), old.is_some(), alpha, a, b) };
+    unsafe { product::multiply(version, out.as_mut_ptr(), old.is_some(), alpha, a, b, None) };
     out
 }
 
