@@ -66,7 +66,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err(format!("batches.safetensors: ids of {shape:?}").into());
     };
     // Classes of whole sequences: the model is an encoder.
-    let classes = match batches.names().any(|name| name == "classes") {
+    let classes = match batches.shape("classes").is_some() {
         true => Some(batches.read_i64("classes")?.0),
         false => None,
     };
