@@ -10,7 +10,9 @@ use nexus_core::observe::{Observer, StepStats};
 use nexus_core::stage::{TrainData, Trainer};
 use nexus_core::weights::{TensorFile, load};
 use nexus_train::{Precision, ScheduleKind, SequenceClassification, Sft, TrainConfig};
+use serde::Deserialize;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
@@ -19,7 +21,7 @@ use std::path::{Path, PathBuf};
 /// Example: cargo bench -p nexus-benches --bench train_step -- --dir target/compare/train --method lora
 #[derive(Parser)]
 struct Args {
-    /// Folder with model/, adapter/ and batches.safetensors, as benches/peer/train.py prepares it
+    /// Folder with model/, adapter/, batches.safetensors and recipe.json, as benches/peer/train.py prepares it
     #[arg(long)]
     dir: PathBuf,
     /// What is trained: lora or full
@@ -42,6 +44,12 @@ struct Args {
     bench: bool,
 }
 
+/// What both programs read from recipe.json.
+#[derive(Deserialize)]
+struct Recipe {
+    learning_rate: BTreeMap<String, f64>,
+}
+
 #[derive(Default)]
 struct Steps(Vec<StepStats>);
 
@@ -60,6 +68,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         other => return Err(format!("--precision {other}: expected f32 or bf16").into()),
     };
     rayon::ThreadPoolBuilder::new().num_threads(args.threads).build_global()?;
+    let recipe: Recipe =
+        serde_json::from_str(&std::fs::read_to_string(args.dir.join("recipe.json"))?)?;
+    let learning_rate = recipe.learning_rate.get(&args.method);
     let mut batches = TensorFile::open(&args.dir.join("batches.safetensors"))?;
     let (ids, shape) = batches.read_i64("ids")?;
     let [count, rows, columns] = shape[..] else {
@@ -88,6 +99,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let config = TrainConfig {
         max_steps: Some(total),
         batch_size: rows,
+        learning_rate: *learning_rate.ok_or("recipe.json has no learning rate of this method")?,
         precision,
         schedule: ScheduleKind::Constant,
         shuffle: false,
@@ -100,14 +112,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (folder, adapter) = (args.dir.join("model"), args.dir.join("adapter"));
     match classes {
         Some(_) => {
-            let (model, learning_rate) = prepared::<Encoder>(&folder, &adapter, method, precision)?;
-            let config = TrainConfig { learning_rate, ..config };
+            let model = prepared::<Encoder>(&folder, &adapter, method, precision)?;
             let mut trainer = Sft::with_objective(config, SequenceClassification::new());
             trainer.train(model, &data, &mut steps)?;
         }
         None => {
-            let (model, learning_rate) = prepared::<Decoder>(&folder, &adapter, method, precision)?;
-            let config = TrainConfig { learning_rate, ..config };
+            let model = prepared::<Decoder>(&folder, &adapter, method, precision)?;
             Sft::new(config).train(model, &data, &mut steps)?;
         }
     }
@@ -138,21 +148,21 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The model to train and its learning rate.
+/// The model to train.
 fn prepared<M: Model>(
     folder: &Path,
     adapter: &Path,
     method: &str,
     precision: Precision,
-) -> Result<(M, f64), Box<dyn Error>> {
+) -> Result<M, Box<dyn Error>> {
     let model = load::<M>(folder, &nexus_core::device("flex")?)?;
-    let (model, learning_rate) = match method {
-        "lora" => (load_adapter(model, adapter)?, 1e-3),
-        "full" => (train_all(model), 1e-4),
+    let model = match method {
+        "lora" => load_adapter(model, adapter)?,
+        "full" => train_all(model),
         other => return Err(format!("--method {other}: expected lora or full").into()),
     };
     Ok(match precision {
-        Precision::F32 => (model, learning_rate),
-        Precision::Bf16 => (store_bf16(model), learning_rate),
+        Precision::F32 => model,
+        Precision::Bf16 => store_bf16(model),
     })
 }

@@ -65,12 +65,18 @@ PROJECTIONS = {
     "gpt2": ["c_attn", "c_proj", "c_fc"],
     "bert": ["query", "key", "value", "dense"],
 }
-LEARNING_RATE = {"lora": 1e-3, "full": 1e-4}
+METHODS = ["lora", "full"]
+# That of all weights of BERT is its authors' (Devlin et al. 2019, arXiv:1810.04805, appendix A.3).
+LEARNING_RATE = {
+    "llama": {"lora": 1e-3, "full": 1e-4},
+    "gpt2": {"lora": 1e-3, "full": 1e-4},
+    "bert": {"lora": 1e-3, "full": 2e-5},
+}
 MAX_GRAD_NORM = 1.0
 
 
 def prepare(args):
-    """Writes DIR/model, DIR/adapter, DIR/batches.safetensors and DIR/untrained.json, seeded."""
+    """Writes DIR/model, DIR/adapter, DIR/batches.safetensors, DIR/untrained.json and DIR/recipe.json, seeded."""
     import torch
     from peft import LoraConfig, get_peft_model
     from safetensors.torch import save_file
@@ -116,6 +122,7 @@ def prepare(args):
     with torch.no_grad():
         losses = [adapted(**inputs).loss.item() for inputs in model_inputs(batches)]
     (out / "untrained.json").write_text(json.dumps({"losses": losses}, allow_nan=False) + "\n")
+    (out / "recipe.json").write_text(json.dumps({"learning_rate": LEARNING_RATE[family]}) + "\n")
 
     parameters = sum(p.numel() for name, p in model.named_parameters() if "lora_" not in name)
     print(f"prepared {args.shape}: {parameters:,} parameters, ids {list(ids.shape)}, in {out}", file=sys.stderr)
@@ -172,7 +179,7 @@ def load(directory, method, precision):
     return model, list(parameters.values())
 
 
-def make_optimizer(parameters, method):
+def make_optimizer(parameters, learning_rate):
     import torch
 
     # Tried in f32 at llama33m on two cores, seconds per step in CPU time, so that other load counts for less; the best
@@ -185,7 +192,7 @@ def make_optimizer(parameters, method):
     # torch.compile, one pair in a later series: 2.79 against 2.75; 3.13 against 3.37, for 20 to 30 s of compilation and
     # a C++ compiler; less memory (1.9 against 2.7 GB; 2.1 against 2.5 GB). Not used: it is off by default in the peer.
     return torch.optim.AdamW(
-        parameters, lr=LEARNING_RATE[method], betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, fused=True
+        parameters, lr=learning_rate, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, fused=True
     )
 
 
@@ -226,7 +233,8 @@ def run(args):
         raise SystemExit("error: batches.safetensors: `ids` must be int32 [steps, batch, length]")
     batches = model_inputs(tensors)
     model, parameters = load(directory, args.method, args.precision)
-    optimizer = make_optimizer(parameters, args.method)
+    recipe = json.loads((directory / "recipe.json").read_text())
+    optimizer = make_optimizer(parameters, recipe["learning_rate"][args.method])
 
     seconds, losses, norms = [], [], []
     for i in range(args.warmup + args.steps):
@@ -288,7 +296,7 @@ def main():
 
     p = commands.add_parser("run", help="train and print one JSON line", formatter_class=defaults)
     p.add_argument("--dir", required=True, help="folder that `prepare` wrote")
-    p.add_argument("--method", choices=LEARNING_RATE, required=True, help="train the adapter, or every weight")
+    p.add_argument("--method", choices=METHODS, required=True, help="train the adapter, or every weight")
     p.add_argument("--steps", type=at_least(1), required=True, metavar="N", help="timed steps")
     p.add_argument("--warmup", type=at_least(0), required=True, metavar="K", help="untimed steps before them")
     p.add_argument("--threads", type=at_least(1), default=2, help="threads of PyTorch")

@@ -1,7 +1,8 @@
 //! What the matrix operations share on the CPU backend: strided views of its tensors, and products written straight into
 //! buffers that nobody zeroed before.
 //!
-//! The f32 products are those of the `gemm` crate on all rayon threads, the others those of [`bf16`](crate::bf16). Both
+//! The f32 products are those of the `gemm` crate on all rayon threads ([`skinny`](crate::skinny) ones excepted), the
+//! others those of [`bf16`](crate::bf16). All
 //! split the output over the threads, never the inner dimension, so a result has the same bits for any number of threads.
 
 use crate::Precision;
@@ -261,6 +262,9 @@ unsafe fn multiply_f32(
     // SAFETY: `Matrix::strided` checked that every element of `a` and `b` lies in its slice, and views only ever
     // shrink; the caller vouches for `out`.
     unsafe {
+        if !add && crate::skinny::multiply(out, scale, a, b) {
+            return;
+        }
         gemm::gemm(
             a.rows,
             b.cols,

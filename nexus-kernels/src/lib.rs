@@ -21,6 +21,8 @@ mod swiglu;
 #[cfg(feature = "flex")]
 mod pool;
 #[cfg(feature = "flex")]
+mod skinny;
+#[cfg(feature = "flex")]
 mod storage;
 #[cfg(all(test, feature = "flex"))]
 mod testing;

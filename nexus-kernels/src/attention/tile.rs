@@ -2,9 +2,10 @@
 
 use super::config::Sight;
 use super::rows;
+use crate::flex;
+pub(super) use crate::flex::tensor;
 use crate::tile_product;
-use burn::tensor::{Bytes, DType};
-use burn_flex::{FlexTensor, Layout};
+use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
 /// Queries in a tile.
@@ -227,16 +228,8 @@ pub(super) fn shared(values: &mut [f32]) -> Shared {
 /// # Safety
 /// `fill` writes every one of the `count` elements.
 pub(super) unsafe fn filled(count: usize, fill: impl FnOnce(Shared)) -> Vec<f32> {
-    let mut values = Vec::with_capacity(count);
-    fill(Shared(values.as_mut_ptr()));
-    // SAFETY: the capacity is there, and the caller promises that all is written.
-    unsafe { values.set_len(count) };
-    values
-}
-
-/// The tensor of `values`.
-pub(super) fn tensor(values: Vec<f32>, dims: [usize; 3]) -> FlexTensor {
-    FlexTensor::new(Bytes::from_elems(values), Layout::contiguous(dims.into()), DType::F32)
+    // SAFETY: promised by the caller.
+    unsafe { flex::filled(count, |values| fill(Shared(values.as_mut_ptr().cast()))) }
 }
 
 /// Runs tasks `0..count` of `work` multiply-adds together, on all threads when that pays.
