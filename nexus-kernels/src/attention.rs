@@ -38,6 +38,8 @@ mod config;
 mod reference;
 
 #[cfg(feature = "flex")]
+mod arithmetic;
+#[cfg(feature = "flex")]
 mod backward;
 #[cfg(feature = "flex")]
 mod extension;

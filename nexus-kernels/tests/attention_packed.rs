@@ -6,7 +6,7 @@ use agreement::{numbers, on_threads};
 use burn::tensor::{Device, Tensor, TensorData};
 use nexus_kernels::reference::attention as attention_reference;
 use nexus_kernels::{
-    AttentionConfig, AttentionContext, attention, attention_fused, attention_packs,
+    AttentionConfig, AttentionContext, Precision, attention, attention_fused, attention_packs,
 };
 use std::sync::Arc;
 
@@ -118,13 +118,17 @@ impl Case {
 }
 
 fn agree(found: &[Vec<f32>], expected: &[Vec<f32>], what: &str) {
+    within(TOLERANCE, found, expected, what);
+}
+
+fn within(tolerance: f64, found: &[Vec<f32>], expected: &[Vec<f32>], what: &str) {
     assert_eq!(found.len(), expected.len(), "{what}");
     for (part, (found, expected)) in found.iter().zip(expected).enumerate() {
         assert_eq!(found.len(), expected.len(), "{what}, part {part}");
         let largest = expected.iter().fold(0.1f64, |m, x| m.max(f64::from(x.abs())));
         for (i, (a, b)) in found.iter().zip(expected).enumerate() {
             let difference = f64::from((a - b).abs());
-            assert!(difference <= TOLERANCE * largest, "{what}, part {part}[{i}]: {a}, not {b}");
+            assert!(difference <= tolerance * largest, "{what}, part {part}[{i}]: {a}, not {b}");
         }
     }
 }
@@ -137,6 +141,25 @@ fn packed_sequences_are_those_by_themselves() {
         assert_eq!(expected.len(), if case.bias { 5 } else { 4 });
         agree(&case.packed(attention), &expected, &format!("case {i}, fast"));
         agree(&case.packed(attention_reference), &expected, &format!("case {i}, reference"));
+    }
+}
+
+/// Operands lose 2^-9 each; the scores are sums of products, and probabilities follow them exponentially.
+const BF16_TOLERANCE: f64 = 2e-2;
+
+#[test]
+fn products_in_bf16_stay_near() {
+    for (i, case) in cases().into_iter().enumerate() {
+        let exact = case.packed(attention);
+        let case = Case { config: case.config.with_precision(Precision::Bf16), ..case };
+        let with = |threads| on_threads(threads, || case.packed(attention));
+        let found = with(1);
+        assert!(found == with(2), "case {i}");
+        within(BF16_TOLERANCE, &found, &exact, &format!("case {i}"));
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("avx512bf16") {
+            assert!(found != exact, "case {i} was not rounded");
+        }
     }
 }
 

@@ -109,7 +109,7 @@ impl Attention {
         cache: Option<&mut LayerCache>,
         pass: &Pass,
     ) -> Tensor<3> {
-        let config = self.config.with_window(window);
+        let config = self.config.with_window(window).with_precision(pass.precision());
         let mixed = match cache {
             None => match &self.inputs.fused {
                 Some(fused) => attention_fused(fused.forward(x, pass), context, config),
@@ -164,7 +164,8 @@ impl Attention {
         pass: &Pass,
     ) -> Tensor<3> {
         let [query, ..] = self.separate();
-        let mixed = attention(query.forward(x, pass), key, value, context, self.config);
+        let config = self.config.with_precision(pass.precision());
+        let mixed = attention(query.forward(x, pass), key, value, context, config);
         self.output.forward(mixed, pass)
     }
 

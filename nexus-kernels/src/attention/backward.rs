@@ -2,6 +2,7 @@
 //! entries of one key head in order when the bias needs a gradient.
 
 use super::AttentionConfig;
+use super::arithmetic::Arithmetic;
 use super::config::{Sequence, Sight};
 use super::forward::{Arguments, columns, conceal, strips, transposed, visible};
 use super::rows;
@@ -9,7 +10,7 @@ use super::tile::{
     Heads, KEYS, LANES, QUERIES, Scratch, Shared, blocks, filled, load, padded, run, shared, span,
     store, strip, tensor,
 };
-use crate::tile_product::{Operand, product};
+use crate::tile_product::Operand;
 use burn_flex::FlexTensor;
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -24,6 +25,9 @@ struct Buffers {
     rows: Scratch,
     probabilities: Scratch,
     changes: Scratch,
+    woven_query: Scratch,
+    woven_grad: Scratch,
+    woven: Scratch,
     query_grad: Scratch,
     key_grad: Scratch,
     value_grad: Scratch,
@@ -152,12 +156,25 @@ impl Pass<'_> {
         let (at, (begin, end)) = ([entry, start, column], span(sight));
         let rows = self.buffers.rows.take(LANES * dim);
         let key_columns = self.buffers.key_columns.take(dim * stride);
-        transposed(&inputs[1], at, (begin, end), dim, turn, rows, (key_columns, stride));
+        let arithmetic = Arithmetic::of(config);
+        transposed(
+            &inputs[1],
+            at,
+            (begin, end),
+            dim,
+            turn,
+            arithmetic,
+            rows,
+            (key_columns, stride),
+        );
         let value_columns = self.buffers.value_columns.take(dim * stride);
-        transposed(&inputs[2], at, (begin, end), dim, None, rows, (value_columns, stride));
-        let key = &mut self.buffers.key.take(keys * dim)[begin * dim..end * dim];
+        let to = (value_columns, stride);
+        transposed(&inputs[2], at, (begin, end), dim, None, arithmetic, rows, to);
+        let key = self.buffers.key.take(keys * dim);
+        let some = &mut key[begin * dim..end * dim];
         // SAFETY: the keys of the sequence have rows `begin .. end`.
-        unsafe { load(inputs[1].at(entry, start + begin, column), key, dim, turn, begin) };
+        unsafe { load(inputs[1].at(entry, start + begin, column), some, dim, turn, begin) };
+        arithmetic.weave(&mut key[..end * dim], begin, dim);
         self.buffers.key_grad.take(keys * dim).fill(0.0);
         self.buffers.value_grad.take(keys * dim).fill(0.0);
     }
@@ -181,6 +198,7 @@ impl Pass<'_> {
         let [_, all_rows, _] = inputs[0].dims();
         let lse = &lse[(entry * config.heads + head) * all_rows + start..][..time];
         let (dim, scale, stride) = (config.head_dim, config.scale as f32, padded(keys));
+        let arithmetic = Arithmetic::of(config);
         let column = head * dim;
         let tile = padded(KEYS.min(keys + LANES));
         let key = self.buffers.key.take(keys * dim).as_ptr();
@@ -205,8 +223,15 @@ impl Pass<'_> {
                     means[i] = rows::dot(dout, std::slice::from_raw_parts(out, dim));
                 }
             }
-            let query_rows = Operand::rows(query.as_ptr(), dim);
-            let dout_rows = Operand::rows(dout.as_ptr(), dim);
+            // The inner dimension of the gradients of keys and values are the queries.
+            let woven_query = &mut self.buffers.woven_query;
+            let query_right = Operand::rows(arithmetic.woven(query, dim, dim, woven_query), dim);
+            let woven_grad = &mut self.buffers.woven_grad;
+            let dout_right = Operand::rows(arithmetic.woven(dout, dim, dim, woven_grad), dim);
+            let [query_rows, dout_rows] = [query, dout].map(|rows| {
+                let places = arithmetic.shrink(rows, dim);
+                Operand::rows(rows.as_ptr(), places)
+            });
             let mut started = false;
             for (begin, end) in blocks(sight, first, first + count - 1) {
                 let wide = (end - begin).next_multiple_of(LANES);
@@ -216,10 +241,11 @@ impl Pass<'_> {
                     unsafe {
                         let to = (p.as_mut_ptr().add(row * tile), tile);
                         let right = Operand::rows(key_columns.add(begin), stride);
-                        product(shape, to, false, query_rows.from(row, 0), right, scale);
+                        let left = query_rows.from(row, 0);
+                        arithmetic.product(shape, to, false, left, right, scale);
                         let to = (dp.as_mut_ptr().add(row * tile), tile);
                         let right = Operand::rows(value_columns.add(begin), stride);
-                        product(shape, to, false, dout_rows.from(row, 0), right, 1.0);
+                        arithmetic.product(shape, to, false, dout_rows.from(row, 0), right, 1.0);
                     }
                 }
                 for (i, row) in p.chunks_exact_mut(tile).enumerate() {
@@ -230,13 +256,15 @@ impl Pass<'_> {
                         conceal(sight, first + i, begin, row);
                     }
                 }
+                let woven = arithmetic.woven(p, tile, wide, &mut self.buffers.woven);
                 for (key, keys, query) in strips_of_keys(sight, first, count, (begin, end)) {
+                    let (place, rest) = (arithmetic.places(query), count - query);
                     // SAFETY: the gradients have rows up to `keys >= end`, the tile `wide >= seen` columns.
                     unsafe {
-                        let left = Operand::columns(p.as_ptr(), tile).from(key, query);
+                        let left = Operand::columns(woven, tile).from(key, place);
                         let to = (value_grad.add((begin + key) * dim), dim);
-                        let right = dout_rows.from(query, 0);
-                        product([keys, dim, count - query], to, true, left, right, 1.0);
+                        let right = dout_right.from(place, 0);
+                        arithmetic.product([keys, dim, rest], to, true, left, right, 1.0);
                     }
                 }
                 for (i, (p, dp)) in p.chunks_exact_mut(tile).zip(dp.chunks_exact(tile)).enumerate()
@@ -255,23 +283,29 @@ impl Pass<'_> {
                         rows::add(to, &p[low..high]);
                     }
                 }
+                let woven = arithmetic.woven(p, tile, wide, &mut self.buffers.woven);
                 for (key, keys, query) in strips_of_keys(sight, first, count, (begin, end)) {
+                    let (place, rest) = (arithmetic.places(query), count - query);
                     // SAFETY: as above.
                     unsafe {
-                        let left = Operand::columns(p.as_ptr(), tile).from(key, query);
+                        let left = Operand::columns(woven, tile).from(key, place);
                         let to = (key_grad.add((begin + key) * dim), dim);
-                        let right = query_rows.from(query, 0);
-                        product([keys, dim, count - query], to, true, left, right, scale);
+                        let right = query_right.from(place, 0);
+                        arithmetic.product([keys, dim, rest], to, true, left, right, scale);
                     }
+                }
+                for row in p.chunks_exact_mut(tile) {
+                    arithmetic.shrink(&mut row[..wide], wide);
                 }
                 for (row, rows, seen) in strips(sight, first, count, (begin, end)) {
                     // SAFETY: as above; `query_grad` has `count` rows.
                     unsafe {
                         let left = Operand::rows(p.as_ptr(), tile).from(row, 0);
-                        let right = Operand::rows(key.add(begin * dim), dim);
+                        let right = Operand::rows(key, dim).from(arithmetic.places(begin), 0);
                         let to = (query_grad.as_mut_ptr().add(row * dim), dim);
                         // As in the forward pass: one product of zeros writes the output.
-                        product([rows, dim, seen.max(1)], to, started, left, right, scale);
+                        let shape = [rows, dim, seen.max(1)];
+                        arithmetic.product(shape, to, started, left, right, scale);
                     }
                 }
                 started = true;
@@ -286,7 +320,7 @@ impl Pass<'_> {
 }
 
 /// Strips of the keys `begin .. end`, counted from `begin`: first key, number of keys, and the first of `count` queries
-/// from `first` on that sees one of them. No later query sees fewer of the keys at their end.
+/// from `first` on that sees one of them, or the even one before it. No later query sees fewer of the keys at their end.
 fn strips_of_keys(
     sight: &Sight,
     first: usize,
@@ -296,6 +330,7 @@ fn strips_of_keys(
     let strip = strip();
     (0..end - begin).step_by(strip).map(move |key| {
         let sees = |query: &usize| sight.of(first + query).1 > begin + key;
-        (key, strip.min(end - begin - key), (0..count).find(sees).unwrap_or(count))
+        let query = (0..count).find(sees).unwrap_or(count);
+        (key, strip.min(end - begin - key), query / 2 * 2)
     })
 }

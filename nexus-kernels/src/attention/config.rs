@@ -1,5 +1,6 @@
 //! What describes an attention: its shape, what it sees, and the checks that both fit the arguments.
 
+use crate::Precision;
 use burn::tensor::Tensor;
 use std::sync::Arc;
 
@@ -21,18 +22,35 @@ pub struct AttentionConfig {
     /// Whether a query sees its own and earlier keys only. If not, it sees all S of them, S need not be T, and there is
     /// neither `window` nor `offset`.
     pub causal: bool,
+    /// What the operands of the products are rounded to: queries, keys, values, probabilities and their gradients. Applies
+    /// where the processor multiplies bf16 and `head_dim` is even; elsewhere the products are f32, which is more precise.
+    pub precision: Precision,
 }
 
 impl AttentionConfig {
     /// Causal, whole sequences without a window, scores scaled by `head_dim^-0.5`.
     pub fn new(heads: usize, kv_heads: usize, head_dim: usize) -> Self {
         let scale = (head_dim as f64).powf(-0.5);
-        Self { heads, kv_heads, head_dim, window: None, scale, offset: 0, causal: true }
+        Self {
+            heads,
+            kv_heads,
+            head_dim,
+            window: None,
+            scale,
+            offset: 0,
+            causal: true,
+            precision: Precision::F32,
+        }
     }
 
     /// With a sliding window of `window` positions.
     pub fn with_window(self, window: Option<usize>) -> Self {
         Self { window, ..self }
+    }
+
+    /// With products in another precision.
+    pub fn with_precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
     }
 
     /// With another factor on the scores.

@@ -1,13 +1,14 @@
 //! The forward pass: FlashAttention-2, algorithm 1.
 
 use super::AttentionConfig;
+use super::arithmetic::Arithmetic;
 use super::config::{Lengths, Ranges, Sequence, Sight};
 use super::rows;
 use super::tile::{
     Heads, KEYS, LANES, QUERIES, Scratch, Turn, blocks, filled, load, padded, run, span, strip,
     tensor,
 };
-use crate::tile_product::{Operand, product};
+use crate::tile_product::Operand;
 use burn_flex::FlexTensor;
 use std::cell::RefCell;
 
@@ -108,12 +109,21 @@ impl Pass<'_> {
         self.arguments.turn.is_some() || self.sequence.time >= FEW
     }
 
+    /// How its products are computed.
+    fn arithmetic(&self) -> Arithmetic {
+        match self.copies() {
+            true => Arithmetic::of(&self.arguments.config),
+            false => Arithmetic::F32,
+        }
+    }
+
     /// Rotated keys `[dim, S]` and values `[S, dim]` of the head that begins at `column`, in scratch (of keys that do
     /// not exist: anything); for a few queries, which do not pay for the copies, where they are.
     fn load(&mut self, column: usize) -> [Operand; 2] {
         let Arguments { inputs, turn, config, .. } = self.arguments;
         let dim = config.head_dim;
         let Sequence { entry, row, keys: count, sight, .. } = self.sequence;
+        let arithmetic = self.arithmetic();
         if !self.copies() {
             let [key, value] = [1, 2].map(|i| inputs[i].at(entry, row, column));
             return [Operand(key.pointer, 1, key.row), Operand(value.pointer, value.row, 1)];
@@ -123,11 +133,13 @@ impl Pass<'_> {
         let rows = self.buffers.rows.take(LANES * dim);
         let (begin, end) = span(&sight);
         let at = [entry, row, column];
-        transposed(&inputs[1], at, (begin, end), dim, turn.as_ref(), rows, (keys, stride));
+        let turn = turn.as_ref();
+        transposed(&inputs[1], at, (begin, end), dim, turn, arithmetic, rows, (keys, stride));
         let values = self.buffers.values.take(count * dim);
         let some = &mut values[begin * dim..end * dim];
         // SAFETY: the values of the sequence have rows `begin .. end`.
         unsafe { load(inputs[2].at(entry, row + begin, column), some, dim, None, 0) };
+        arithmetic.weave(&mut values[..end * dim], begin, dim);
         [Operand::rows(keys.as_ptr(), stride), Operand::rows(values.as_ptr(), dim)]
     }
 
@@ -143,7 +155,7 @@ impl Pass<'_> {
         (out, width): (*mut f32, usize),
         lse: *mut f32,
     ) {
-        let copies = self.copies();
+        let (copies, arithmetic) = (self.copies(), self.arithmetic());
         let Self { arguments, sequence, .. } = *self;
         let Sequence { entry, row: start, time, keys, ref sight } = sequence;
         let Arguments { inputs, turn, config, .. } = arguments;
@@ -155,6 +167,7 @@ impl Pass<'_> {
             let from = inputs[0].at(entry, start + first, head * dim);
             // SAFETY: the queries of the sequence have rows `first .. first + count`.
             unsafe { load(from, query, dim, turn.as_ref(), first) };
+            let places = arithmetic.shrink(query, dim);
             let scores = self.buffers.scores.take(count * tile);
             // Not -inf: a bias may be, and -inf - -inf is no number.
             let (mut peaks, mut sums) = ([f32::MIN; QUERIES], [0.0f32; QUERIES]);
@@ -168,10 +181,10 @@ impl Pass<'_> {
                     let wide = if copies { seen.next_multiple_of(LANES) } else { seen };
                     // SAFETY: `key` has `begin + wide` columns, `scores` `tile >= columns`.
                     unsafe {
-                        let left = Operand::rows(query.as_ptr().add(row * dim), dim);
+                        let left = Operand::rows(query.as_ptr(), places).from(row, 0);
                         let to = (scores.as_mut_ptr().add(row * tile), tile);
-                        let right = key.from(0, begin);
-                        product([rows, wide, dim], to, false, left, right, config.scale as f32);
+                        let (right, scale) = (key.from(0, begin), config.scale as f32);
+                        arithmetic.product([rows, wide, dim], to, false, left, right, scale);
                     }
                 }
                 for (i, row) in scores.chunks_exact_mut(tile).enumerate() {
@@ -181,6 +194,7 @@ impl Pass<'_> {
                     let peak = peaks[i].max(rows::largest(seen));
                     let sum = rows::exp_sum(seen, peak);
                     conceal(sight, first + i, begin, row);
+                    arithmetic.shrink(row, columns);
                     let fade = (peaks[i] - peak).exp();
                     if started && fade != 1.0 {
                         // SAFETY: row `i` of this tile is written by this task only.
@@ -195,10 +209,11 @@ impl Pass<'_> {
                     // SAFETY: `value` has rows up to `keys >= end`; the tile of `out` belongs to this task.
                     unsafe {
                         let left = Operand::rows(scores.as_ptr().add(row * tile), tile);
-                        let (to, right) = (out.add(row * width), value.from(begin, 0));
+                        let to = (out.add(row * width), width);
+                        let right = value.from(arithmetic.places(begin), 0);
                         // One product of zeros when the strip sees nothing here: the output is to be written.
                         let seen = seen.max(1);
-                        product([rows, dim, seen], (to, width), started, left, right, 1.0);
+                        arithmetic.product([rows, dim, seen], to, started, left, right, 1.0);
                     }
                 }
                 started = true;
@@ -221,14 +236,16 @@ impl Pass<'_> {
     }
 }
 
-/// Rows `begin .. end` of `from` counted from `[entry, start, column]`, rotated and transposed, become columns of `to`,
-/// whose rows are `stride` apart; zeros up to a whole vector. `begin` is a multiple of [`LANES`].
+/// Rows `begin .. end` of `from` counted from `[entry, start, column]`, rotated and transposed, become columns of `to`, a
+/// right operand whose rows are `stride` apart; zeros up to a whole vector. `begin` is a multiple of [`LANES`].
+#[expect(clippy::too_many_arguments, reason = "where from, how, and where to")]
 pub(super) fn transposed(
     from: &Heads,
     [entry, start, column]: [usize; 3],
     (begin, end): (usize, usize),
     dim: usize,
     turn: Option<&Turn>,
+    arithmetic: Arithmetic,
     rows: &mut [f32],
     (to, stride): (&mut [f32], usize),
 ) {
@@ -238,7 +255,8 @@ pub(super) fn transposed(
         // SAFETY: `from` has rows `first .. first + present`.
         unsafe { load(from.at(entry, start + first, column), some, dim, turn, first) };
         rest.fill(0.0);
-        rows::transpose(rows, dim, &mut to[first..], stride);
+        let places = arithmetic.shrink(rows, dim);
+        rows::transpose(&rows[..LANES * places], places, &mut to[first..], stride);
     }
 }
 
