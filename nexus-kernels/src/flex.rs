@@ -9,6 +9,7 @@ use crate::Precision;
 pub(crate) use crate::bf16::Beside;
 pub(crate) use crate::matrix::Matrix;
 use crate::pool;
+use crate::skinny;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, DType, DispatchDevice, ExtensionType, TensorMetadata};
 use burn::tensor::{Device, Shape, Tensor, bf16};
@@ -262,7 +263,8 @@ unsafe fn multiply_f32(
     // SAFETY: `Matrix::strided` checked that every element of `a` and `b` lies in its slice, and views only ever
     // shrink; the caller vouches for `out`.
     unsafe {
-        if !add && crate::skinny::multiply(out, scale, a, b) {
+        let work = a.rows * a.cols * b.cols;
+        if !add && work >= skinny::LEAST && skinny::multiply(out, scale, a, b) {
             return;
         }
         gemm::gemm(

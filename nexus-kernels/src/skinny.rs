@@ -18,8 +18,8 @@ const TASK_ROWS: usize = 96;
 const TASK_COLS: usize = 256;
 /// Rows of the large operand that pass at once, so that it stays near the core while its columns do.
 const BLOCK: usize = 64;
-/// Multiply-adds below which one thread is faster.
-const SERIAL: usize = 1 << 17;
+/// Multiply-adds below which `gemm` is as good.
+pub(crate) const LEAST: usize = 1 << 17;
 
 /// `out = scale a b`, row major, if the shapes are of this kind and this processor has a fast version.
 ///
@@ -31,7 +31,7 @@ pub(crate) unsafe fn multiply(out: *mut f32, scale: f32, a: Matrix, b: Matrix) -
     if !tile_product::is_fast() || m * k * n == 0 {
         return false;
     }
-    let serial = m * k * n < SERIAL;
+    let serial = m * k * n < LEAST;
     // SAFETY: the caller vouches for the output, the matrices for their elements.
     unsafe {
         if n <= SMALL && m > SMALL && a.strides()[1] == 1 {
