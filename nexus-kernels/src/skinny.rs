@@ -224,10 +224,12 @@ mod wide {
             unsafe {
                 let x: [__m512; R] =
                     std::array::from_fn(|r| _mm512_maskz_loadu_ps(mask, a.add(r * distance + at)));
-                for j in 0..N {
-                    let w = _mm512_maskz_loadu_ps(mask, w.as_ptr().add(j * stride + at));
-                    for r in 0..R {
-                        sums[r][j] = _mm512_fmadd_ps(x[r], w, sums[r][j]);
+                let w: [__m512; N] = std::array::from_fn(|j| {
+                    _mm512_maskz_loadu_ps(mask, w.as_ptr().add(j * stride + at))
+                });
+                for (sums, &x) in sums.iter_mut().zip(&x) {
+                    for (sum, &w) in sums.iter_mut().zip(&w) {
+                        *sum = _mm512_fmadd_ps(x, w, *sum);
                     }
                 }
             }

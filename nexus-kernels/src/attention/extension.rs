@@ -1,5 +1,7 @@
 //! The fast path as an operation of the flex backend, with its place in the autodiff graph.
 
+#![expect(clippy::too_many_arguments, reason = "inputs, and what they see")]
+
 use super::backward::{self, Saved};
 use super::config::{Lengths, Ranges};
 use super::forward::{Arguments, forward};
