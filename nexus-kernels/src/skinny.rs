@@ -217,25 +217,23 @@ mod wide {
         let k = x.cols;
         assert!(w.len() >= (N - 1) * stride + k && x.rows >= R, "columns of a skinny product");
         let (a, distance) = (x.as_ptr(), x.strides()[0]);
-        let mut sums = [[_mm512_setzero_ps(); N]; R];
+        let mut sums = [[_mm512_setzero_ps(); R]; N];
         for at in (0..k).step_by(LANES) {
             let mask: __mmask16 = if k - at < LANES { (1 << (k - at)) - 1 } else { !0 };
             // SAFETY: the mask holds what is there of each row and column.
             unsafe {
                 let x: [__m512; R] =
                     std::array::from_fn(|r| _mm512_maskz_loadu_ps(mask, a.add(r * distance + at)));
-                let w: [__m512; N] = std::array::from_fn(|j| {
-                    _mm512_maskz_loadu_ps(mask, w.as_ptr().add(j * stride + at))
-                });
-                for (sums, &x) in sums.iter_mut().zip(&x) {
-                    for (sum, &w) in sums.iter_mut().zip(&w) {
+                for (j, sums) in sums.iter_mut().enumerate() {
+                    let w = _mm512_maskz_loadu_ps(mask, w.as_ptr().add(j * stride + at));
+                    for (sum, &x) in sums.iter_mut().zip(&x) {
                         *sum = _mm512_fmadd_ps(x, w, *sum);
                     }
                 }
             }
         }
-        for (r, sums) in sums.iter().enumerate() {
-            for (j, &sum) in sums.iter().enumerate() {
+        for (j, sums) in sums.iter().enumerate() {
+            for (r, &sum) in sums.iter().enumerate() {
                 // SAFETY: promised by the caller.
                 unsafe { to.add(r * row + j).write(scale * _mm512_reduce_add_ps(sum)) };
             }
