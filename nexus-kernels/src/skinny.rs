@@ -6,6 +6,7 @@
 //!
 //! With AVX-512; elsewhere `gemm` multiplies.
 
+use crate::flex;
 use crate::matrix::Matrix;
 use crate::tile_product;
 use rayon::prelude::*;
@@ -76,8 +77,7 @@ unsafe fn by_rows(out: *mut f32, scale: f32, a: Matrix, b: Matrix, serial: bool)
     let (columns, stride) = match b.strides() {
         [1, stride] => (b.as_ptr(), stride),
         _ => {
-            copy =
-                (0..b.cols).flat_map(|col| (0..b.rows).map(move |row| b.get(row, col))).collect();
+            copy = flex::transposed(b);
             (copy.as_ptr(), b.rows)
         }
     };
