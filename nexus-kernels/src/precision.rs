@@ -2,11 +2,11 @@
 
 use burn::tensor::{DType, FloatDType, Tensor};
 
-/// What the operands of the large products are rounded to: `x W`, `dy W^T`, `x^T dy`, those of the head, and those of
-/// attention.
+/// What the operands of the large products are rounded to: `x W`, `dy W^T` and what an adapter adds to both, `x^T dy`, those
+/// of the head, and those of attention.
 ///
-/// Sums are always f32, and so is everything else: activations, gradients, bias, softmax, and the products with the factors
-/// of an adapter. A weight that is stored as bf16 takes part in bf16 products whatever the precision.
+/// Sums are always f32, and so is everything else: activations, gradients, bias, softmax, the inner products of an adapter and
+/// the gradients of its factors. A weight that is stored as bf16 takes part in bf16 products whatever the precision.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Precision {
     /// Not rounded.

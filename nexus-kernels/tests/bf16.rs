@@ -19,6 +19,10 @@ const ROWS: [usize; 5] = [1, 3, 8, 17, 200];
 /// sum moves by less. (Elsewhere both round the same numbers, and the difference is that of f32 sums.)
 const ROUNDED_GRADIENT: f32 = 1.0 / 256.0;
 
+/// Of what an adapter adds: `x A` and `t` are f32 sums before they are rounded, so some are neighbours, 2^-8 apart; and the
+/// reference, whose gradients are those of the products, does not round `t A^T`, each factor of which is 2^-9 off.
+const ROUNDED_INNER: f32 = 1.0 / 256.0;
+
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Weight {
     /// f32, tracked, rounded on the fly.
@@ -48,9 +52,16 @@ impl Weight {
     }
 }
 
+/// As [`assert_near`], with values that agree to [`TOLERANCE`].
 #[track_caller]
 fn assert_close(fast: &Gradients, slow: &Gradients, tolerance: f32, what: &str) {
     assert!(difference(&fast.0, &slow.0) < TOLERANCE, "{what}: {}", difference(&fast.0, &slow.0));
+    assert_near(fast, slow, tolerance, what);
+}
+
+#[track_caller]
+fn assert_near(fast: &Gradients, slow: &Gradients, tolerance: f32, what: &str) {
+    assert!(difference(&fast.0, &slow.0) < tolerance, "{what}: {}", difference(&fast.0, &slow.0));
     for (i, pair) in fast.1.iter().zip(&slow.1).enumerate() {
         match pair {
             (Some(fast), Some(slow)) => {
@@ -122,12 +133,12 @@ fn low_rank(
 #[test]
 fn low_rank_agrees() {
     for n in ROWS {
-        for [inputs, outputs] in [[1, 1], [33, 17], [129, 65], [301, 257]] {
+        for [inputs, outputs] in [[1, 1], [33, 17], [129, 65], [301, 257], [64, 96], [544, 160]] {
             for dropout in [false, true] {
                 for weight in WEIGHTS {
                     let run = |fast| low_rank([n, inputs, outputs], dropout, weight, fast);
                     let what = format!("{n} {inputs} {outputs} {dropout} {weight:?}");
-                    assert_close(&run(true), &run(false), TOLERANCE, &what);
+                    assert_near(&run(true), &run(false), ROUNDED_INNER, &what);
                 }
             }
         }

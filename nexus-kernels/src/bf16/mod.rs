@@ -75,15 +75,16 @@ const PAIRS_OF_LINE: usize = 16;
 const BLOCK_ROWS: usize = 96;
 /// Inner dimension of a block; even.
 const BLOCK_K: usize = 512;
-/// Lines of a row of a block of the left operand. The last one is unused: without it the rows would lie 1 KiB apart
-/// and share few sets of the first-level cache.
+/// Lines of a row of a block of the left operand. The last one is for a product [`Beside`] this one; without it the rows
+/// would lie 1 KiB apart and share few sets of the first-level cache.
 const ROW_LINES: usize = BLOCK_K / (2 * PAIRS_OF_LINE) + 1;
 /// Rows of the left operand up to which the right one is used where it lies.
 const FEW: usize = 16;
 /// Columns of the output that are computed at once for few rows.
 const STRIPE: usize = 512;
 
-/// `out = alpha a b`, or `out += alpha a b` with `add`, both rounded to bf16 and summed in f32; `beside` is added.
+/// `out = alpha a b`, or `out += alpha a b` with `add`, both rounded to bf16 and summed in f32; `alpha` times `beside`
+/// is added, in the same precision.
 ///
 /// # Shapes
 /// `a: [M, K]`, `b: [K, N]`, `out: [M, N]`, row-major.

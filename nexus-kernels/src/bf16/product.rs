@@ -5,7 +5,6 @@ use super::few;
 use super::version::{Tile, Version};
 use super::{BLOCK_K, BLOCK_ROWS, PAIRS_OF_LINE, ROW_LINES, TILE_COLS, TILE_ROWS};
 use crate::matrix::Matrix;
-use crate::tile_product;
 use rayon::prelude::*;
 use std::cell::Cell;
 use std::ops::Range;
@@ -72,7 +71,10 @@ impl Target {
     }
 }
 
-/// A second product that is added to each tile while it is near, in f32: an adapter's, whose inner dimension is small.
+/// A second product that is added to the first, in the same precision: an adapter's, whose inner dimension is small.
+///
+/// Where the inner dimension of the first ends with a whole line, it continues there (in [`multiply`]): the tile is summed
+/// further instead of being read and written once more.
 #[derive(Clone, Copy)]
 pub(crate) struct Beside<'a> {
     left: Matrix<'a>,
@@ -94,23 +96,14 @@ impl<'a> Beside<'a> {
         [self.left, self.right]
     }
 
-    /// Adds rows `rows` and columns `cols` to the output that begins at `out` and has `n` columns.
-    ///
-    /// # Safety
-    /// This part of the output is there, initialised, and nobody else's.
-    unsafe fn add(&self, out: *mut f32, n: usize, rows: Range<usize>, cols: Range<usize>) {
-        let left = self.left.part([rows.start, 0], [rows.len(), self.left.cols]);
-        let right = self.right.part([0, cols.start], [self.right.rows, cols.len()]);
-        let shape = [rows.len(), cols.len(), left.cols];
-        // SAFETY: both are views of matrices of this size; the caller vouches for the output.
-        unsafe {
-            let to = out.add(rows.start * n + cols.start);
-            tile_product::product(shape, (to, n), true, left.into(), right.into(), 1.0);
-        }
+    /// Whether it fits the line that follows the last of `k` values.
+    fn continues(&self, k: usize) -> bool {
+        k > 0 && k.is_multiple_of(2 * PAIRS_OF_LINE) && self.left.cols <= 2 * PAIRS_OF_LINE
     }
 }
 
-/// `out = alpha x w`, or `out += alpha x w` with `add`, in the given version, which must be available; `beside` is added.
+/// `out = alpha x w`, or `out += alpha x w` with `add`, in the given version, which must be available; `alpha`
+/// times `beside` is added.
 ///
 /// # Safety
 /// `out` is valid for `x.rows * w.cols` elements, overlaps neither operand, and is initialised if it is added to. All
@@ -130,12 +123,13 @@ pub(super) unsafe fn multiply<T: Element>(
     if let Some(Beside { left, right }) = beside {
         assert_eq!([left.rows, right.cols], [x.rows, n], "shape of a product beside another");
     }
-    // SAFETY: the whole output, once it has been written.
-    let add_beside = || unsafe {
-        if let Some(beside) = beside {
-            beside.add(out, n, 0..x.rows, 0..n);
+    if let Some(Beside { left, right }) = beside.filter(|b| few::applies(x, w) || !b.continues(k)) {
+        // SAFETY: promised by the caller; the first product writes all of the output.
+        unsafe {
+            multiply(version, out, add, alpha, x, w, None);
+            return multiply(version, out, true, alpha, left, right, None);
         }
-    };
+    }
     if x.rows * n == 0 {
         return;
     }
@@ -144,16 +138,15 @@ pub(super) unsafe fn multiply<T: Element>(
             // SAFETY: the whole output; zero is all zero bits.
             unsafe { out.write_bytes(0, x.rows * n) };
         }
-        return add_beside();
+        return;
     }
     let target = Target { out: Shared(out), alpha, add };
     let serial = x.rows * n * k <= SERIAL;
     if few::applies(x, w) {
-        few::multiply(version, target, x, w, serial);
-        return add_beside();
+        return few::multiply(version, target, x, w, serial);
     }
     let (depth, width) = (k.min(SCRATCH_K), n.min(SCRATCH_COLS));
-    let panel_lines = scratch_lines(depth);
+    let panel_lines = scratch_lines(depth + beside.map_or(0, |b| b.right.rows));
     let mut scratch = PANELS.take();
     scratch.reserve(width.div_ceil(TILE_COLS) * panel_lines);
     let lines = Shared(scratch.as_mut_ptr());
@@ -173,9 +166,18 @@ pub(super) unsafe fn multiply<T: Element>(
                 }
             };
             each(ks.len().div_ceil(PACKED_ROWS), serial, pack);
+            let beside = beside.filter(|_| ks.end == k);
+            if let Some(Beside { right, .. }) = beside {
+                for (panel, col) in cols.clone().step_by(TILE_COLS).enumerate() {
+                    let part = right.part([0, col], [right.rows, TILE_COLS.min(n - col)]);
+                    let to = panel * panel_lines + scratch_lines(ks.len());
+                    // SAFETY: as above; these rows follow those of `w`.
+                    unsafe { version.pack_panel(part, lines.get().add(to)) };
+                }
+            }
             let target = Target { add: add || ks.start > 0, ..target };
             let panels = Shared(lines.get().cast_const());
-            let beside = beside.filter(|_| ks.end == k);
+            let beside = beside.map(|beside| beside.left);
             let part = Part { version, target, n, x, serial, panels, panel_lines, beside };
             // SAFETY: the scratch now covers `ks` and `cols`; the caller vouches for the output.
             unsafe { part.run(ks, cols.clone()) };
@@ -197,8 +199,8 @@ struct Part<'a> {
     panels: Shared<*const Line>,
     /// Lines from one panel to the next.
     panel_lines: usize,
-    /// What is added with the last rows of `w`.
-    beside: Option<Beside<'a>>,
+    /// What continues `x` after the columns that are multiplied here, as the panels continue.
+    beside: Option<Matrix<'a>>,
 }
 
 impl Part<'_> {
@@ -243,6 +245,16 @@ impl Part<'_> {
             let x = self.x.part([rows.start, k], [rows.len(), depth]);
             // SAFETY: promised by the caller.
             unsafe { self.version.round_rows(x, block, ROW_LINES) };
+            let mut pairs = depth.div_ceil(2);
+            if let Some(left) = self.beside.filter(|_| k + depth == ks.end) {
+                let left = left.part([rows.start, 0], [rows.len(), left.cols]);
+                // SAFETY: the block is at most `BLOCK_K` deep and fills its lines, so that one is left in every row.
+                unsafe {
+                    let line = block.add(depth / (2 * PAIRS_OF_LINE));
+                    self.version.round_rows(left, line, ROW_LINES);
+                }
+                pairs += left.cols.div_ceil(2);
+            }
             for (panel, col) in cols.clone().step_by(TILE_COLS).enumerate() {
                 for row in rows.clone().step_by(TILE_ROWS) {
                     // SAFETY: rows of the block, which were just written, the panel that holds `col`, from pair
@@ -258,11 +270,7 @@ impl Part<'_> {
                             alpha: self.target.alpha,
                             add: self.target.add || k > ks.start,
                         };
-                        self.version.tile(a, b, depth.div_ceil(2), tile);
-                        if let (Some(beside), true) = (self.beside, k + depth == ks.end) {
-                            let (rows, cols) = (row..row + tile.rows, col..col + tile.cols);
-                            beside.add(self.target.out.get(), self.n, rows, cols);
-                        }
+                        self.version.tile(a, b, pairs, tile);
                     }
                 }
             }

@@ -1,7 +1,7 @@
 //! Every version against sums in f64 over the same rounded operands.
 
 use super::element::Element;
-use super::product;
+use super::product::{self, Beside};
 use super::version::Version;
 use crate::matrix::Matrix;
 use burn::tensor::bf16;
@@ -108,6 +108,34 @@ fn agrees_with_exact_sums() {
                     check(&outs[1], &old, -0.3, a, b);
                     assert!(multiply(version, None, 1.0, a, half) == outs[0], "bf16 {m} {k} {n}");
                     assert!(multiply(version, Some(&old), -0.3, a, half) == outs[1]);
+                }
+            }
+        }
+    }
+}
+
+/// A second product with an inner dimension of 1, 8, 31, 32 and 33, written and added: what the rounded operands side by
+/// side give.
+#[test]
+fn a_product_beside_another_continues_its_sums() {
+    for [m, k, n] in SHAPES.into_iter().chain([[40, 512, 70], [100, 1024, 33], [5, 64, 40]]) {
+        for rank in [1, 8, 31, 32, 33] {
+            let (a, b) = (random(m * (k + rank), 1), random((k + rank) * n, 2));
+            let a = Matrix::dense(&a, m, k + rank);
+            let b = Matrix::dense(&b, k + rank, n);
+            let beside = Beside::new(a.part([0, k], [m, rank]), b.part([k, 0], [rank, n]));
+            let (a_first, b_first) = (a.part([0, 0], [m, k]), b.part([0, 0], [k, n]));
+            let old = random(m * n, 3);
+            for version in VERSIONS.into_iter().filter(|v| v.is_available()) {
+                for (add, alpha) in [(false, 1.0), (true, -0.3)] {
+                    let mut out = if add { old.clone() } else { vec![f32::NAN; m * n] };
+                    let to = out.as_mut_ptr();
+                    // SAFETY: the output has the size of the product and is initialised.
+                    unsafe {
+                        product::multiply(version, to, add, alpha, a_first, b_first, Some(beside));
+                    }
+                    let zeros = vec![0.0; m * n];
+                    check(&out, if add { &old } else { &zeros }, alpha, a, b);
                 }
             }
         }
