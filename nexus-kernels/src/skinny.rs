@@ -117,7 +117,7 @@ fn each(count: usize, serial: bool, task: impl Fn(usize) + Send + Sync) {
     if serial {
         (0..count).for_each(task);
     } else {
-        (0..count).into_par_iter().for_each(task);
+        (0..count).into_par_iter().with_max_len(1).for_each(task);
     }
 }
 

@@ -283,7 +283,7 @@ pub(super) fn each(n: usize, serial: bool, task: impl Fn(usize) + Sync + Send) {
     if serial || n == 1 {
         (0..n).for_each(task);
     } else {
-        (0..n).into_par_iter().for_each(task);
+        (0..n).into_par_iter().with_max_len(1).for_each(task);
     }
 }
 
