@@ -101,8 +101,9 @@ pub fn sum_squares(x: Tensor<2>) -> f64 {
 #[cfg(feature = "flex")]
 mod fast {
     use super::AdamWStep;
+    use crate::parallel::Shared;
     use crate::storage::{Target, dense, on_flex, pointer};
-    use crate::vector::{CHUNK, Kernel, Map, Shared, in_chunks, map, vectorised};
+    use crate::vector::{CHUNK, Kernel, Map, in_chunks, map, vectorised};
     use burn::backend::Flex;
     use burn::tensor::{Float, Tensor};
     use burn_flex::FlexTensor;

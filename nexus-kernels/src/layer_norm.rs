@@ -53,10 +53,11 @@ pub fn layer_norm(x: Tensor<3>, weight: Tensor<1>, bias: Tensor<1>, eps: f64) ->
 
 #[cfg(feature = "flex")]
 mod fast {
+    use crate::parallel::Shared;
     use crate::storage::{Target, dense, from_vec, pointer, rows};
     use crate::vector::{
-        CHUNK, Kernel, Map, Shared, Sum, column_sums, in_chunks, map_serial, multiply_add,
-        sum_serial, vectorised,
+        CHUNK, Kernel, Map, Sum, column_sums, in_chunks, map_serial, multiply_add, sum_serial,
+        vectorised,
     };
     use burn::backend::autodiff::NodeId;
     use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};

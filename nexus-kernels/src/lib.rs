@@ -19,6 +19,8 @@ mod rms_norm;
 mod swiglu;
 
 #[cfg(feature = "flex")]
+mod parallel;
+#[cfg(feature = "flex")]
 mod pool;
 #[cfg(feature = "flex")]
 mod skinny;

@@ -77,8 +77,9 @@ pub fn add_rms_norm(
 #[cfg(feature = "flex")]
 mod fast {
     use super::rows::{RowGradients, Rows, rows_per_chunk};
+    use crate::parallel::Shared;
     use crate::storage::{Target, dense, from_vec, pointer, rows};
-    use crate::vector::{Shared, column_sums, in_chunks, vectorised};
+    use crate::vector::{column_sums, in_chunks, vectorised};
     use burn::backend::autodiff::NodeId;
     use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
     use burn::backend::autodiff::grads::Gradients;

@@ -8,8 +8,8 @@
 
 use crate::flex;
 use crate::matrix::Matrix;
+use crate::parallel::{Shared, each};
 use crate::tile_product;
-use rayon::prelude::*;
 
 /// The largest small dimension.
 const SMALL: usize = 16;
@@ -53,19 +53,6 @@ pub(crate) unsafe fn multiply(out: *mut f32, scale: f32, a: Matrix, b: Matrix) -
         }
     }
     true
-}
-
-#[derive(Clone, Copy)]
-struct Shared(*mut f32);
-// SAFETY: a pointer; every task writes elements of its own.
-unsafe impl Send for Shared {}
-// SAFETY: as above.
-unsafe impl Sync for Shared {}
-
-impl Shared {
-    fn at(self, offset: usize) -> *mut f32 {
-        self.0.wrapping_add(offset)
-    }
 }
 
 /// Inner products of the rows of `a` with the few columns of `b`.
@@ -113,14 +100,6 @@ unsafe fn by_columns(out: *mut f32, scale: f32, a: Matrix, b: Matrix, serial: bo
     });
 }
 
-fn each(count: usize, serial: bool, task: impl Fn(usize) + Send + Sync) {
-    if serial {
-        (0..count).for_each(task);
-    } else {
-        (0..count).into_par_iter().with_max_len(1).for_each(task);
-    }
-}
-
 #[cfg(not(target_arch = "x86_64"))]
 mod wide {
     use crate::matrix::Matrix;
@@ -141,6 +120,7 @@ mod wide {
 #[cfg(target_arch = "x86_64")]
 mod wide {
     use crate::matrix::Matrix;
+    use crate::parallel::{Shared, each};
     use std::arch::x86_64::*;
     use std::ops::Range;
 

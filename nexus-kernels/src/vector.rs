@@ -5,6 +5,7 @@
 //! branch-free, so the compiler turns the loops into vector code, and an element's bits do not depend on where in a
 //! loop it falls. The loops copy blocks through the stack, so an output may be the very memory of an input.
 
+use crate::parallel::{Shared, each};
 use std::ops::Range;
 
 /// Elements that a loop holds on the stack at once.
@@ -254,13 +255,8 @@ unsafe fn copy(from: *const f32, to: *mut f32, len: usize) {
 
 /// Runs `task` on `0..n` cut into pieces of `chunk`, in parallel.
 pub(crate) fn in_chunks(n: usize, chunk: usize, task: impl Fn(Range<usize>) + Sync + Send) {
-    use rayon::prelude::*;
     let piece = |i: usize| i * chunk..n.min((i + 1) * chunk);
-    match n.div_ceil(chunk) {
-        0 => {}
-        1 => task(0..n),
-        pieces => (0..pieces).into_par_iter().for_each(|i| task(piece(i))),
-    }
+    each(n.div_ceil(chunk), false, |i| task(piece(i)));
 }
 
 /// Sums of the columns of `partial: [_, size]`, in the order of the rows.
@@ -272,22 +268,6 @@ pub(crate) fn column_sums(partial: &[f32], size: usize) -> Vec<f32> {
         }
     }
     sums.into_iter().map(|sum| sum as f32).collect()
-}
-
-/// Pointers that several threads use, each in its own part.
-#[derive(Clone, Copy)]
-pub(crate) struct Shared<T>(pub(crate) T);
-
-// SAFETY: a pointer is only a number until it is used, and every use is an unsafe block with its own argument.
-unsafe impl<T> Send for Shared<T> {}
-// SAFETY: as above.
-unsafe impl<T> Sync for Shared<T> {}
-
-impl<T: Copy> Shared<T> {
-    /// The pointers. A method, because a closure that named the field would capture the bare pointers.
-    pub(crate) fn get(&self) -> T {
-        self.0
-    }
 }
 
 /// `a b + c`, in one rounding if `FUSED`.

@@ -7,9 +7,9 @@ use super::config::{Sequence, Sight};
 use super::forward::{Arguments, columns, conceal, strips, transposed, visible};
 use super::rows;
 use super::tile::{
-    Heads, KEYS, LANES, QUERIES, Scratch, Shared, blocks, filled, load, padded, run, shared, span,
-    store, strip, tensor,
+    Heads, KEYS, LANES, QUERIES, Scratch, blocks, filled, load, padded, span, store, strip, tensor,
 };
+use crate::parallel::{SERIAL, Shared, each};
 use crate::tile_product::Operand;
 use burn_flex::FlexTensor;
 use std::cell::RefCell;
@@ -93,7 +93,7 @@ pub(super) fn fused(saved: &Saved, grad: &Heads, bias: bool) -> (FlexTensor, Opt
 unsafe fn run_tasks(
     saved: &Saved,
     grad: &Heads,
-    to: [(Shared, usize); 3],
+    to: [(Shared<*mut f32>, usize); 3],
     bias: bool,
 ) -> Option<FlexTensor> {
     let Arguments { inputs, turn, config, .. } = &saved.arguments;
@@ -104,7 +104,7 @@ unsafe fn run_tasks(
     let (sequences, work) = saved.arguments.sequences();
     let bias_dims = saved.arguments.bias.as_ref().filter(|_| bias).map(Heads::dims);
     let mut bias_grad = bias_dims.map(|dims| vec![0.0; dims.iter().product()]);
-    let db = bias_grad.as_mut().map(|values| shared(values)).zip(bias_dims);
+    let db = bias_grad.as_mut().map(|values| Shared(values.as_mut_ptr())).zip(bias_dims);
     // The sequences of one key head must not run at the same time when `db` is there.
     let task = |&sequence: &Sequence, group: usize| {
         BUFFERS.with_borrow_mut(|buffers| {
@@ -129,10 +129,12 @@ unsafe fn run_tasks(
     };
     if bias {
         // The gradient of the bias is a sum over the sequences, always in their order.
-        run(kv_heads, work, |group| sequences.iter().for_each(|sequence| task(sequence, group)));
+        each(kv_heads, work < SERIAL, |group| {
+            sequences.iter().for_each(|sequence| task(sequence, group))
+        });
     } else {
         let count = sequences.len() * kv_heads;
-        run(count, work, |at| task(&sequences[at / kv_heads], at % kv_heads));
+        each(count, work < SERIAL, |at| task(&sequences[at / kv_heads], at % kv_heads));
     }
     bias_grad.zip(bias_dims).map(|(values, dims)| tensor(values, dims))
 }

@@ -5,9 +5,9 @@ use super::arithmetic::Arithmetic;
 use super::config::{Lengths, Ranges, Sequence, Sight};
 use super::rows;
 use super::tile::{
-    Heads, KEYS, LANES, QUERIES, Scratch, Turn, blocks, filled, load, padded, run, span, strip,
-    tensor,
+    Heads, KEYS, LANES, QUERIES, Scratch, Turn, blocks, filled, load, padded, span, strip, tensor,
 };
+use crate::parallel::{SERIAL, each};
 use crate::tile_product::Operand;
 use burn_flex::FlexTensor;
 use std::cell::RefCell;
@@ -76,7 +76,7 @@ pub(super) fn forward(arguments: &Arguments) -> (FlexTensor, Vec<f32>) {
     let out = unsafe {
         filled(batch * time * width, |out| {
             lse = filled(batch * heads * time, |lse| {
-                run(sequences.len() * kv_heads, work, |task| {
+                each(sequences.len() * kv_heads, work < SERIAL, |task| {
                     BUFFERS.with_borrow_mut(|buffers| {
                         let (sequence, group) = (sequences[task / kv_heads], task % kv_heads);
                         let Sequence { entry, row, .. } = sequence;

@@ -4,9 +4,9 @@ use super::config::Sight;
 use super::rows;
 use crate::flex;
 pub(super) use crate::flex::tensor;
+use crate::parallel::Shared;
 use crate::tile_product;
 use burn_flex::FlexTensor;
-use rayon::prelude::*;
 
 /// Queries in a tile.
 pub(super) const QUERIES: usize = 48;
@@ -197,46 +197,11 @@ pub(super) fn blocks(
     (begin..end).step_by(KEYS).map(move |at| (at, end.min(at + KEYS)))
 }
 
-/// A pointer into an output that tasks share.
-#[derive(Clone, Copy)]
-pub(super) struct Shared(*mut f32);
-
-// SAFETY: every task writes other elements (its own heads, of its own sequence or of all).
-unsafe impl Send for Shared {}
-// SAFETY: as for `Send`.
-unsafe impl Sync for Shared {}
-
-impl Shared {
-    /// The address of element `offset`.
-    pub(super) fn at(self, offset: usize) -> *mut f32 {
-        self.0.wrapping_add(offset)
-    }
-
-    /// The part from element `offset` on.
-    pub(super) fn shifted(self, offset: usize) -> Self {
-        Self(self.at(offset))
-    }
-}
-
-/// Where tasks share `values`.
-pub(super) fn shared(values: &mut [f32]) -> Shared {
-    Shared(values.as_mut_ptr())
-}
-
 /// An output that `fill` writes completely, without zeroing it first.
 ///
 /// # Safety
 /// `fill` writes every one of the `count` elements.
-pub(super) unsafe fn filled(count: usize, fill: impl FnOnce(Shared)) -> Vec<f32> {
+pub(super) unsafe fn filled(count: usize, fill: impl FnOnce(Shared<*mut f32>)) -> Vec<f32> {
     // SAFETY: promised by the caller.
     unsafe { flex::filled(count, |values| fill(Shared(values.as_mut_ptr().cast()))) }
-}
-
-/// Runs tasks `0..count` of `work` multiply-adds together, on all threads when that pays.
-pub(super) fn run(count: usize, work: usize, task: impl Fn(usize) + Send + Sync) {
-    if work < 1 << 19 {
-        (0..count).for_each(task);
-    } else {
-        (0..count).into_par_iter().with_max_len(1).for_each(task);
-    }
 }

@@ -1,10 +1,11 @@
 //! Products with few rows on the left, as in decoding: nothing is packed, the right operand is read once where it lies.
 
 use super::element::Element;
-use super::product::{Shared, Target, each, with_rows};
+use super::product::{Target, with_rows};
 use super::version::{Rows, Version};
 use super::{FEW, PAIRS_OF_LINE, STRIPE, TILE_COLS};
 use crate::matrix::Matrix;
+use crate::parallel::{Shared, each};
 use std::mem::MaybeUninit;
 
 /// Columns of one task, at least: 64 bf16 are two cache lines.

@@ -5,7 +5,7 @@ use super::few;
 use super::version::{Tile, Version};
 use super::{BLOCK_K, BLOCK_ROWS, PAIRS_OF_LINE, ROW_LINES, TILE_COLS, TILE_ROWS};
 use crate::matrix::Matrix;
-use rayon::prelude::*;
+use crate::parallel::{SERIAL, Shared, each};
 use std::cell::Cell;
 use std::ops::Range;
 
@@ -20,9 +20,6 @@ const PACKED_ROWS: usize = 128;
 /// pass.
 const MAX_COLS: usize = 2048;
 const MIN_COLS: usize = 4 * TILE_COLS;
-
-/// Multiplications below which one thread is faster.
-const SERIAL: usize = 1 << 19;
 
 thread_local! {
     /// Memory for panels, kept from call to call (at most 4 MiB): fresh pages would cost several percent. Empty while in
@@ -275,30 +272,5 @@ impl Part<'_> {
                 }
             }
         }
-    }
-}
-
-/// Runs tasks `0..n`, in parallel unless `serial`.
-pub(super) fn each(n: usize, serial: bool, task: impl Fn(usize) + Sync + Send) {
-    if serial || n == 1 {
-        (0..n).for_each(task);
-    } else {
-        (0..n).into_par_iter().with_max_len(1).for_each(task);
-    }
-}
-
-/// A pointer that several threads use, each for its own part.
-#[derive(Clone, Copy)]
-pub(super) struct Shared<T>(pub(super) T);
-
-// SAFETY: a pointer is only a number until it is used, and every use is an unsafe block with its own argument.
-unsafe impl<T> Send for Shared<T> {}
-// SAFETY: as above.
-unsafe impl<T> Sync for Shared<T> {}
-
-impl<T: Copy> Shared<T> {
-    /// The pointer. A method, because a closure that named the field would capture the bare pointer.
-    pub(super) fn get(&self) -> T {
-        self.0
     }
 }
