@@ -1,0 +1,23 @@
+//! Measures of texts against reference texts: BLEU, chrF, TER, ROUGE, the measures of SQuAD, and error rates.
+//!
+//! Each is a struct of checked options with the same methods: `corpus` and `sentence` score hypotheses against their
+//! references, which are listed by segment, and `signature` names the settings in the manner of sacrebleu. Segments are
+//! scored in parallel, on rayon's threads. All definitions are those of a reference program, named on the type, to the last
+//! digits.
+
+mod bleu;
+mod bleu_tokenizer;
+mod ngrams;
+mod rewrite;
+mod segments;
+mod unicode;
+
+pub use bleu::{Bleu, BleuOptions, BleuScore, BleuStatistics, Smoothing};
+pub use bleu_tokenizer::BleuTokenizer;
+pub use segments::ReferenceCount;
+
+/// The sacrebleu whose definitions BLEU, chrF and TER follow.
+pub const SACREBLEU_VERSION: &str = "2.6.0";
+
+/// The largest n of n-grams that an option accepts: far above what anybody uses, and little enough to compute.
+const LARGEST_ORDER: usize = 64;
