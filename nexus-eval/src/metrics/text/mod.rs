@@ -7,13 +7,22 @@
 
 mod bleu;
 mod bleu_tokenizer;
+mod bootstrap;
+mod lcs;
 mod ngrams;
+mod porter;
 mod rewrite;
+mod rouge;
+mod rouge_tokenizer;
 mod segments;
 mod unicode;
 
 pub use bleu::{Bleu, BleuOptions, BleuScore, BleuStatistics, Smoothing};
 pub use bleu_tokenizer::BleuTokenizer;
+pub use bootstrap::{Bootstrap, Interval};
+pub use porter::porter_stem;
+pub use rouge::{Rouge, RougeOptions, RougeReport, RougeScore, RougeType};
+pub use rouge_tokenizer::RougeTokenizer;
 pub use segments::ReferenceCount;
 
 /// The sacrebleu whose definitions BLEU, chrF and TER follow.

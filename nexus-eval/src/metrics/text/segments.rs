@@ -79,6 +79,11 @@ pub(super) fn per_segment<State, T: Send>(
 pub(super) struct Vocabulary(HashMap<Box<str>, u32>);
 
 impl Vocabulary {
+    /// Numbers are below this.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(super) fn number(&mut self, word: &str) -> u32 {
         if let Some(&number) = self.0.get(word) {
             return number;
