@@ -37,7 +37,8 @@ impl BleuTokenizer {
         match self {
             Self::V13a => {
                 unescape(line, a);
-                isolate_western(a, b);
+                isolate(a, b, is_western_punctuation);
+                separate_points(b, a);
                 b
             }
             Self::Intl => {
@@ -86,16 +87,15 @@ fn unescape(line: &str, out: &mut String) {
     }
 }
 
-/// The part of 13a for western languages, which Tercom shares: punctuation apart, periods and commas unless in a number, dashes
-/// after digits. `text` is used as a buffer; the result is in `out`.
-pub(super) fn isolate_western(text: &mut String, out: &mut String) {
+/// The last part of 13a, which Tercom shares: sets periods and commas apart unless in a number, and dashes after digits. `buffer` is
+/// overwritten.
+pub(super) fn separate_points(text: &mut String, buffer: &mut String) {
     let digit = |c: char| c.is_ascii_digit();
     let point = |c: char| matches!(c, '.' | ',');
-    isolate(text, out, is_western_punctuation);
-    separate(out, text, Space::AfterBoth, |x, y| !digit(x) && point(y));
-    separate(text, out, Space::BeforeBoth, |x, y| point(x) && !digit(y));
-    separate(out, text, Space::AfterBoth, |x, y| digit(x) && y == '-');
-    std::mem::swap(text, out);
+    separate(text, buffer, Space::AfterBoth, |x, y| !digit(x) && point(y));
+    separate(buffer, text, Space::BeforeBoth, |x, y| point(x) && !digit(y));
+    separate(text, buffer, Space::AfterBoth, |x, y| digit(x) && y == '-');
+    std::mem::swap(text, buffer);
 }
 
 /// ASCII punctuation except the apostrophe, comma, dash and period.

@@ -8,6 +8,8 @@
 mod bleu;
 mod bleu_tokenizer;
 mod bootstrap;
+mod chrf;
+mod edit_distance;
 mod lcs;
 mod ngrams;
 mod porter;
@@ -15,15 +17,24 @@ mod rewrite;
 mod rouge;
 mod rouge_tokenizer;
 mod segments;
+mod squad;
+mod ter;
+mod ter_alignment;
+mod ter_shifts;
+mod ter_tokenizer;
 mod unicode;
 
 pub use bleu::{Bleu, BleuOptions, BleuScore, BleuStatistics, Smoothing};
 pub use bleu_tokenizer::BleuTokenizer;
 pub use bootstrap::{Bootstrap, Interval};
+pub use chrf::{Chrf, ChrfOptions, ChrfScore, ChrfStatistics};
+pub use edit_distance::{EditCount, EditRate, EditUnit, edit_distance};
 pub use porter::porter_stem;
 pub use rouge::{Rouge, RougeOptions, RougeReport, RougeScore, RougeType};
 pub use rouge_tokenizer::RougeTokenizer;
 pub use segments::ReferenceCount;
+pub use squad::{Squad, SquadScore, normalize_answer};
+pub use ter::{Ter, TerOptions, TerScore, TerStatistics};
 
 /// The sacrebleu whose definitions BLEU, chrF and TER follow.
 pub const SACREBLEU_VERSION: &str = "2.6.0";
