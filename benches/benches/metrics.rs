@@ -1,5 +1,5 @@
-//! BLEU and ROUGE of many sentence pairs, for `benches/compare.sh metrics`: the same pairs as the peer, one JSON line on
-//! standard output.
+//! BLEU and ROUGE of many sentence pairs, for `benches/compare.sh metrics`: the same pairs as the peer, one JSON line
+//! on standard output.
 
 use clap::Parser;
 use nexus_eval::metrics::text::{Bleu, BleuOptions, Rouge, RougeOptions};

@@ -39,7 +39,8 @@ fn bleu_of_the_readme() {
 
 #[test]
 fn bleu_of_statistics() {
-    let floor = |value| bleu(BleuOptions { smoothing: Smoothing::Floor(value), ..BleuOptions::default() });
+    let floor =
+        |value| bleu(BleuOptions { smoothing: Smoothing::Floor(value), ..BleuOptions::default() });
     let score = |bleu: &Bleu, counts: [u64; 4], totals: [u64; 4], sys_len, ref_len| {
         let (counts, totals) = (counts.to_vec(), totals.to_vec());
         bleu.score(&[BleuStatistics { sys_len, ref_len, counts, totals }]).score
@@ -62,7 +63,11 @@ fn bleu_of_statistics() {
         effective_order: true,
         ..BleuOptions::default()
     });
-    near(effective.sentence("this is a fest", &["this is a test"]).unwrap().score, 22.3606797749979, 12);
+    near(
+        effective.sentence("this is a fest", &["this is a test"]).unwrap().score,
+        22.3606797749979,
+        12,
+    );
 }
 
 /// Random texts with the scores of ROUGE-1.5.5.pl, from rouge_score's tests (Apache-2.0).

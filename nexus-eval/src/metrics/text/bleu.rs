@@ -131,11 +131,11 @@ impl BleuScore {
 /// BLEU (Papineni et al. 2002, P02-1040): the geometric mean of n-gram precisions times a penalty for brevity, equal to
 /// sacrebleu 2.6.0 (Post 2018, W18-6319).
 ///
-/// References are listed by segment; a segment may have any number of at least one. (sacrebleu takes lists by reference,
-/// with `None` for one that a segment lacks.)
+/// References are listed by segment; a segment may have any number of at least one. (sacrebleu takes lists by
+/// reference, with `None` for one that a segment lacks.)
 ///
-/// Deviation: lower case and character classes are those of the Unicode version that Nexus was built with, which is newer
-/// than that of some Pythons; they differ in characters added since.
+/// Deviation: lower case and character classes are those of the Unicode version that Nexus was built with, which is
+/// newer than that of some Pythons; they differ in characters added since.
 ///
 /// ```
 /// use nexus_eval::metrics::text::{Bleu, BleuOptions};
@@ -169,8 +169,8 @@ impl Bleu {
     /// The score of a corpus.
     ///
     /// # Errors
-    /// [`Error::Refused`] without segments, for unequal numbers of hypotheses and lists of references, and for a segment
-    /// without references.
+    /// [`Error::Refused`] without segments, for unequal numbers of hypotheses and lists of references, and for a
+    /// segment without references.
     pub fn corpus<H, R, G>(&self, hypotheses: &[H], references: &[G]) -> Result<BleuScore>
     where
         H: AsRef<str> + Sync,
@@ -214,10 +214,7 @@ impl Bleu {
     }
 
     /// The score of segments with these statistics; 0 without any.
-    pub fn score<'a>(
-        &self,
-        statistics: impl IntoIterator<Item = &'a BleuStatistics>,
-    ) -> BleuScore {
+    pub fn score<'a>(&self, statistics: impl IntoIterator<Item = &'a BleuStatistics>) -> BleuScore {
         let mut sum = BleuStatistics::default();
         statistics.into_iter().for_each(|segment| sum.add(segment));
         score(&sum, &self.options)

@@ -79,16 +79,15 @@ fn unescape(line: &str, out: &mut String) {
     replace("\n", " ");
     if line.contains('&') {
         // In this order, so that "&amp;lt;" becomes "<".
-        for (entity, character) in
-            [("&quot;", "\""), ("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">")]
+        for (entity, character) in [("&quot;", "\""), ("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">")]
         {
             replace(entity, character);
         }
     }
 }
 
-/// The last part of 13a, which Tercom shares: sets periods and commas apart unless in a number, and dashes after digits. `buffer` is
-/// overwritten.
+/// The last part of 13a, which Tercom shares: sets periods and commas apart unless in a number, and dashes after
+/// digits. `buffer` is overwritten.
 pub(super) fn separate_points(text: &mut String, buffer: &mut String) {
     let digit = |c: char| c.is_ascii_digit();
     let point = |c: char| matches!(c, '.' | ',');

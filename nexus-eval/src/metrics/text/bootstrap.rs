@@ -42,7 +42,10 @@ pub struct Interval<T> {
 
 impl Bootstrap {
     /// The means' percentiles over resamples with replacement, for each of N quantities of the same rows.
-    pub(super) fn intervals<const N: usize>(&self, rows: &[[f64; N]]) -> Result<[Interval<f64>; N]> {
+    pub(super) fn intervals<const N: usize>(
+        &self,
+        rows: &[[f64; N]],
+    ) -> Result<[Interval<f64>; N]> {
         if self.samples == 0 {
             return Err(Error::config("samples", 0, "at least 1"));
         }
@@ -81,8 +84,8 @@ fn percentiles<const N: usize>(
     }))
 }
 
-/// The percentile of sorted values by linear interpolation between neighbours (definition 7 of Hyndman and Fan 1996, numpy's
-/// default).
+/// The percentile of sorted values by linear interpolation between neighbours (definition 7 of Hyndman and Fan 1996,
+/// numpy's default).
 fn percentile(sorted: &[f64], share: f64) -> f64 {
     let place = share * (sorted.len().saturating_sub(1)) as f64;
     let at = |index: f64| sorted.get(index as usize).copied().unwrap_or(f64::NAN);

@@ -29,8 +29,8 @@ pub struct ChrfOptions {
     pub lowercase: bool,
     /// Whether white space belongs to the n-grams of characters.
     pub whitespace: bool,
-    /// Whether the F of each order is averaged, with 1e-16 for orders that a side has not, as in chrF++.py; else precisions and
-    /// recalls are, over the orders that both sides have.
+    /// Whether the F of each order is averaged, with 1e-16 for orders that a side has not, as in chrF++.py; else
+    /// precisions and recalls are, over the orders that both sides have.
     pub eps_smoothing: bool,
 }
 
@@ -50,8 +50,8 @@ impl Default for ChrfOptions {
 /// What a segment contributes to chrF. A corpus' statistics are the sums of its segments'.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ChrfStatistics {
-    /// By order, of characters and then of words: n-grams of the hypothesis, or 0 if the reference has none of this order; n-grams
-    /// of the reference; common ones.
+    /// By order, of characters and then of words: n-grams of the hypothesis, or 0 if the reference has none of this
+    /// order; n-grams of the reference; common ones.
     pub orders: Vec<[u64; 3]>,
 }
 
@@ -87,8 +87,8 @@ impl ChrfScore {
     }
 }
 
-/// chrF (Popović 2015, W15-3049) and chrF++ (Popović 2017, W17-4770): the F of character n-grams, and of word n-grams, equal to
-/// sacrebleu 2.6.0. Of several references the one with the best score of the segment counts.
+/// chrF (Popović 2015, W15-3049) and chrF++ (Popović 2017, W17-4770): the F of character n-grams, and of word n-grams,
+/// equal to sacrebleu 2.6.0. Of several references the one with the best score of the segment counts.
 ///
 /// Deviation: as [`Bleu`](super::Bleu)'s, of lower case.
 ///
@@ -128,8 +128,8 @@ impl Chrf {
     /// The score of a corpus.
     ///
     /// # Errors
-    /// [`Error::Refused`] without segments, for unequal numbers of hypotheses and lists of references, and for a segment
-    /// without references.
+    /// [`Error::Refused`] without segments, for unequal numbers of hypotheses and lists of references, and for a
+    /// segment without references.
     pub fn corpus<H, R, G>(&self, hypotheses: &[H], references: &[G]) -> Result<ChrfScore>
     where
         H: AsRef<str> + Sync,
@@ -173,10 +173,7 @@ impl Chrf {
     }
 
     /// The score of segments with these statistics; 0 without any.
-    pub fn score<'a>(
-        &self,
-        statistics: impl IntoIterator<Item = &'a ChrfStatistics>,
-    ) -> ChrfScore {
+    pub fn score<'a>(&self, statistics: impl IntoIterator<Item = &'a ChrfStatistics>) -> ChrfScore {
         let mut sum = ChrfStatistics::default();
         statistics.into_iter().for_each(|segment| sum.add(segment));
         let ChrfOptions { beta, word_order, .. } = self.options;

@@ -25,15 +25,15 @@ pub struct EditCount {
 }
 
 impl EditCount {
-    /// Edits by units of the reference, from 0 upwards, above 1 when there are more edits than units. `None` when the references
-    /// are empty.
+    /// Edits by units of the reference, from 0 upwards, above 1 when there are more edits than units. `None` when the
+    /// references are empty.
     pub fn rate(&self) -> Option<f64> {
         (self.reference_len > 0).then(|| self.edits as f64 / self.reference_len as f64)
     }
 }
 
-/// Word error rate or character error rate: Levenshtein distances, summed, by the length of the references, summed. Texts are
-/// compared as they are; normalize them first where case and punctuation do not count.
+/// Word error rate or character error rate: Levenshtein distances, summed, by the length of the references, summed.
+/// Texts are compared as they are; normalize them first where case and punctuation do not count.
 ///
 /// ```
 /// use nexus_eval::metrics::text::{EditRate, EditUnit};

@@ -1,8 +1,9 @@
 //! Longest common subsequences, 64 columns at a time.
 
-/// The table of longest common subsequences of a reference with the beginnings of a candidate, as differences: bit i of column j
-/// says whether `L(i + 1, j)` is `L(i, j) + 1`, where `L(i, j)` is the length for the first i tokens of the reference and the first j of the
-/// candidate (Hyyrö 2004, "Bit-parallel LCS-length computation revisited", figure 4, with the bits inverted).
+/// The table of longest common subsequences of a reference with the beginnings of a candidate, as differences: bit i of
+/// column j says whether `L(i + 1, j)` is `L(i, j) + 1`, where `L(i, j)` is the length for the first i tokens of the
+/// reference and the first j of the candidate (Hyyrö 2004, "Bit-parallel LCS-length computation revisited", figure 4,
+/// with the bits inverted).
 #[derive(Default)]
 pub(super) struct LcsTable {
     /// Words of 64 bits in a column.
@@ -51,15 +52,10 @@ impl LcsTable {
         last.iter().map(|word| word.count_ones() as usize).sum()
     }
 
-    /// Calls `found` with each place of the reference that belongs to the longest common subsequence which one finds by going
-    /// back from the end: through equal tokens; else along the candidate where the reference's token adds to the length, and
-    /// along the reference where it does not.
-    pub(super) fn trace(
-        &self,
-        reference: &[u32],
-        candidate: &[u32],
-        mut found: impl FnMut(usize),
-    ) {
+    /// Calls `found` with each place of the reference that belongs to the longest common subsequence which one finds by
+    /// going back from the end: through equal tokens; else along the candidate where the reference's token adds to the
+    /// length, and along the reference where it does not.
+    pub(super) fn trace(&self, reference: &[u32], candidate: &[u32], mut found: impl FnMut(usize)) {
         let (mut i, mut j) = (reference.len(), candidate.len());
         while i > 0 && j > 0 {
             let column = self.columns[j * self.width + (i - 1) / 64];

@@ -46,8 +46,8 @@ impl ReferenceNgrams {
         }
     }
 
-    /// How many n-grams of orders 1 to `matches.len()` a hypothesis shares with the references, each at most as often as
-    /// one reference has it.
+    /// How many n-grams of orders 1 to `matches.len()` a hypothesis shares with the references, each at most as often
+    /// as one reference has it.
     pub(super) fn count(&mut self, tokens: &[u32], matches: &mut [u64]) {
         matches.fill(0);
         self.seen.fill(0);

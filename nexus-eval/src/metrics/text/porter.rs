@@ -23,9 +23,9 @@ const IRREGULAR: [(&str, &str); 16] = [
 ];
 
 /// The stem of an English word by Porter's algorithm (Porter 1980, Program 14(3), 130-137) in the form that NLTK's
-/// `PorterStemmer` has by default (its mode `NLTK_EXTENSIONS`): 16 irregular forms; no change of words of one or two letters;
-/// `-ies` and `-ied` of four-letter words become `-ie`; `-y` becomes `-i` only after a consonant; rules for `-bli`, `-fulli` and
-/// `-logi`. It is neither Porter's original nor Snowball's English stemmer.
+/// `PorterStemmer` has by default (its mode `NLTK_EXTENSIONS`): 16 irregular forms; no change of words of one or two
+/// letters; `-ies` and `-ied` of four-letter words become `-ie`; `-y` becomes `-i` only after a consonant; rules for
+/// `-bli`, `-fulli` and `-logi`. It is neither Porter's original nor Snowball's English stemmer.
 ///
 /// The word is put into lower case first. A word with a character outside ASCII is not English and has no other change.
 pub fn porter_stem(word: &str) -> String {
@@ -138,8 +138,7 @@ fn step1b(word: &mut String) {
 }
 
 fn step1c(word: &mut String) {
-    let condition =
-        |stem: &str, _: &str| stem.len() > 1 && consonants(stem).last() == Some(true);
+    let condition = |stem: &str, _: &str| stem.len() > 1 && consonants(stem).last() == Some(true);
     apply(word, &[("y", "i")], condition);
 }
 

@@ -21,8 +21,8 @@ pub(super) enum Space {
     BeforeBoth,
 }
 
-/// Writes `text` with spaces at each pair of neighbours for which `matches` holds, from the left and without overlap, as
-/// `re.sub("([...])([...])", ...)` does.
+/// Writes `text` with spaces at each pair of neighbours for which `matches` holds, from the left and without overlap,
+/// as `re.sub("([...])([...])", ...)` does.
 pub(super) fn separate(
     text: &str,
     out: &mut String,
@@ -33,7 +33,9 @@ pub(super) fn separate(
     let mut copied = 0;
     let mut first = None;
     for (at, second) in text.char_indices() {
-        let Some(x) = first.replace(second).filter(|&first| matches(first, second)) else { continue };
+        let Some(x) = first.replace(second).filter(|&first| matches(first, second)) else {
+            continue;
+        };
         match space {
             Space::AfterBoth => {
                 out.push_str(&text[copied..at]);

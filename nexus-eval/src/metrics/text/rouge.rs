@@ -19,8 +19,8 @@ pub enum RougeType {
     N(usize),
     /// ROUGE-L: the longest common subsequence of both texts; line ends mean nothing.
     L,
-    /// Summary-level ROUGE-L: the union of the longest common subsequences of each line of the reference with each line of the
-    /// hypothesis. Without line ends in the texts it is `L`.
+    /// Summary-level ROUGE-L: the union of the longest common subsequences of each line of the reference with each line
+    /// of the hypothesis. Without line ends in the texts it is `L`.
     Lsum,
 }
 
@@ -108,12 +108,16 @@ impl RougeReport {
         Ok(RougeScore { precision: mean(0), recall: mean(1), fmeasure: mean(2) })
     }
 
-    /// Percentile intervals of the means by resampling segments: rouge_score's `BootstrapAggregator`, with a generator of its
-    /// own, so that runs can be repeated. `mid` is the median of the resamples' means, not the mean.
+    /// Percentile intervals of the means by resampling segments: rouge_score's `BootstrapAggregator`, with a generator
+    /// of its own, so that runs can be repeated. `mid` is the median of the resamples' means, not the mean.
     ///
     /// # Errors
     /// [`Error::Refused`] for a type that was not computed; [`Error::Config`] for an option out of range.
-    pub fn aggregate(&self, kind: RougeType, bootstrap: &Bootstrap) -> Result<Interval<RougeScore>> {
+    pub fn aggregate(
+        &self,
+        kind: RougeType,
+        bootstrap: &Bootstrap,
+    ) -> Result<Interval<RougeScore>> {
         let [p, r, f] = bootstrap.intervals(&self.column(kind)?)?;
         let score = |precision, recall, fmeasure| RougeScore { precision, recall, fmeasure };
         Ok(Interval {
@@ -124,8 +128,8 @@ impl RougeReport {
     }
 }
 
-/// ROUGE (Lin 2004, W04-1013), equal to rouge_score 0.1.2, which reproduces ROUGE-1.5.5.pl. Of several references the one with the
-/// largest F counts, for each type apart (`score_multi`).
+/// ROUGE (Lin 2004, W04-1013), equal to rouge_score 0.1.2, which reproduces ROUGE-1.5.5.pl. Of several references the
+/// one with the largest F counts, for each type apart (`score_multi`).
 ///
 /// ```
 /// use nexus_eval::metrics::text::{Rouge, RougeOptions};
@@ -158,8 +162,8 @@ impl Rouge {
     /// The scores of each segment.
     ///
     /// # Errors
-    /// [`Error::Refused`] without segments, for unequal numbers of hypotheses and lists of references, and for a segment
-    /// without references.
+    /// [`Error::Refused`] without segments, for unequal numbers of hypotheses and lists of references, and for a
+    /// segment without references.
     pub fn corpus<H, R, G>(&self, hypotheses: &[H], references: &[G]) -> Result<RougeReport>
     where
         H: AsRef<str> + Sync,
@@ -188,8 +192,8 @@ impl Rouge {
         Ok(report.segments.into_iter().flatten().collect())
     }
 
-    /// The settings in the manner of sacrebleu; rouge_score has none. The version is that of the rouge_score whose definition
-    /// this is.
+    /// The settings in the manner of sacrebleu; rouge_score has none. The version is that of the rouge_score whose
+    /// definition this is.
     pub fn signature(&self) -> String {
         let RougeOptions { types, stemmer, tokenizer } = &self.options;
         let types: Vec<String> = types.iter().map(RougeType::to_string).collect();

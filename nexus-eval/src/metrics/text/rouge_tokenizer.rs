@@ -10,12 +10,12 @@ use unicode_segmentation::UnicodeSegmentation;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RougeTokenizer {
-    /// rouge_score's: runs of ASCII letters and digits. Everything else separates, so that nothing is left of a Chinese or
-    /// Russian text.
+    /// rouge_score's: runs of ASCII letters and digits. Everything else separates, so that nothing is left of a Chinese
+    /// or Russian text.
     #[default]
     Default,
-    /// The words of Unicode text segmentation (UAX #29), for other languages than English: `can't` and `3.14` are one word, a
-    /// Chinese character is one. No reference program has it; its scores are not rouge_score's.
+    /// The words of Unicode text segmentation (UAX #29), for other languages than English: `can't` and `3.14` are one
+    /// word, a Chinese character is one. No reference program has it; its scores are not rouge_score's.
     Unicode,
 }
 
@@ -50,8 +50,8 @@ impl Tokens {
                     } else if c.is_ascii() {
                         self.finish(tokens);
                     } else {
-                        // Of the characters outside ASCII, the Kelvin sign and the dotted capital I have an ASCII one in lower
-                        // case.
+                        // Of the characters outside ASCII, the Kelvin sign and the dotted capital I have an ASCII one
+                        // in lower case.
                         for c in c.to_lowercase() {
                             match c.is_ascii_alphanumeric() {
                                 true => self.word.push(c),

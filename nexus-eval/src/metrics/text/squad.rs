@@ -16,10 +16,11 @@ pub struct SquadScore {
 }
 
 /// Exact match and token F1 as in the official evaluation of SQuAD 1.1 (Rajpurkar et al. 2016, D16-1264, section 6.1;
-/// `evaluate-v1.1.py`): without case, ASCII punctuation, articles and repeated white space, for the best of the references.
+/// `evaluate-v1.1.py`): without case, ASCII punctuation, articles and repeated white space, for the best of the
+/// references.
 ///
-/// As there, F1 is 0 where nothing is left of an answer, even if nothing is left of the reference either. (Version 2.0, where
-/// no answer can be right, gives 1.)
+/// As there, F1 is 0 where nothing is left of an answer, even if nothing is left of the reference either. (Version 2.0,
+/// where no answer can be right, gives 1.)
 ///
 /// ```
 /// use nexus_eval::metrics::text::Squad;
@@ -34,8 +35,8 @@ impl Squad {
     /// The means over all answers.
     ///
     /// # Errors
-    /// [`Error::Refused`](crate::Error::Refused) without answers, for unequal numbers of answers and lists of references, and
-    /// for an answer without references.
+    /// [`Error::Refused`](crate::Error::Refused) without answers, for unequal numbers of answers and lists of
+    /// references, and for an answer without references.
     pub fn corpus<H, R, G>(&self, hypotheses: &[H], references: &[G]) -> Result<SquadScore>
     where
         H: AsRef<str> + Sync,
@@ -60,18 +61,22 @@ impl Squad {
         G: AsRef<[R]> + Sync,
     {
         reference_count(hypotheses.len(), references)?;
-        Ok(per_segment(hypotheses.len(), || (), |(), i| {
-            let hypothesis = normalize_answer(hypotheses[i].as_ref());
-            let mut best = SquadScore::default();
-            for reference in references[i].as_ref() {
-                let reference = normalize_answer(reference.as_ref());
-                if hypothesis == reference {
-                    best.exact_match = 100.0;
+        Ok(per_segment(
+            hypotheses.len(),
+            || (),
+            |(), i| {
+                let hypothesis = normalize_answer(hypotheses[i].as_ref());
+                let mut best = SquadScore::default();
+                for reference in references[i].as_ref() {
+                    let reference = normalize_answer(reference.as_ref());
+                    if hypothesis == reference {
+                        best.exact_match = 100.0;
+                    }
+                    best.f1 = best.f1.max(100.0 * f1(&hypothesis, &reference));
                 }
-                best.f1 = best.f1.max(100.0 * f1(&hypothesis, &reference));
-            }
-            best
-        }))
+                best
+            },
+        ))
     }
 
     /// The measures of one answer.
@@ -92,7 +97,8 @@ impl Squad {
     }
 }
 
-/// The answer as it is compared: in lower case, without ASCII punctuation and the words a, an and the, with single spaces.
+/// The answer as it is compared: in lower case, without ASCII punctuation and the words a, an and the, with single
+/// spaces.
 pub fn normalize_answer(answer: &str) -> String {
     let mut text = answer.to_lowercase();
     text.retain(|c| !c.is_ascii_punctuation());
@@ -151,7 +157,8 @@ mod tests {
 
     #[test]
     fn best_reference_of_each_measure() {
-        let score = Squad.sentence("the big cat", &["big dog", "small cat big", "a big cat"]).unwrap();
+        let score =
+            Squad.sentence("the big cat", &["big dog", "small cat big", "a big cat"]).unwrap();
         assert_eq!(score, SquadScore { exact_match: 100.0, f1: 100.0 });
         let score = Squad.sentence("big cat", &["dog", "cat"]).unwrap();
         assert_eq!(score.exact_match, 0.0);

@@ -17,8 +17,8 @@ pub struct TerOptions {
     pub normalized: bool,
     /// Whether punctuation is left out.
     pub no_punct: bool,
-    /// Whether, when `normalized`, Chinese characters and Asian punctuation are words of their own, and, when `no_punct`, Asian
-    /// punctuation is left out.
+    /// Whether, when `normalized`, Chinese characters and Asian punctuation are words of their own, and, when
+    /// `no_punct`, Asian punctuation is left out.
     pub asian_support: bool,
     /// Whether upper and lower case differ.
     pub case_sensitive: bool,
@@ -36,7 +36,8 @@ pub struct TerStatistics {
 /// A score and what it was made of.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct TerScore {
-    /// Edits by words of the reference in percent: 0 is best; there is no upper end. 100 for edits of an empty reference.
+    /// Edits by words of the reference in percent: 0 is best; there is no upper end. 100 for edits of an empty
+    /// reference.
     pub score: f64,
     /// Edits.
     pub num_edits: u64,
@@ -57,9 +58,9 @@ impl TerScore {
     }
 }
 
-/// Translation edit rate (Snover et al. 2006, 2006.amta-papers.25): insertions, deletions, replacements and shifts of phrases that make the
-/// reference of the hypothesis, by the reference's length; equal to sacrebleu 2.6.0, which follows Tercom with its limits of the
-/// search and a beam of its own.
+/// Translation edit rate (Snover et al. 2006, 2006.amta-papers.25): insertions, deletions, replacements and shifts of
+/// phrases that make the reference of the hypothesis, by the reference's length; equal to sacrebleu 2.6.0, which
+/// follows Tercom with its limits of the search and a beam of its own.
 ///
 /// Deviation: as [`Bleu`](super::Bleu)'s, of lower case.
 ///
@@ -83,8 +84,8 @@ impl Ter {
     /// The score of a corpus.
     ///
     /// # Errors
-    /// [`Error::Refused`](crate::Error::Refused) without segments, for unequal numbers of hypotheses and lists of references, and for
-    /// a segment without references.
+    /// [`Error::Refused`](crate::Error::Refused) without segments, for unequal numbers of hypotheses and lists of
+    /// references, and for a segment without references.
     pub fn corpus<H, R, G>(&self, hypotheses: &[H], references: &[G]) -> Result<TerScore>
     where
         H: AsRef<str> + Sync,
@@ -129,7 +130,8 @@ impl Ter {
             let hypothesis = numbers(&tokenize(hypotheses[i].as_ref()));
             let (mut fewest, mut length) = (None::<u64>, 0);
             for reference in references[i].as_ref() {
-                // sacrebleu tokenizes references twice, which can cut more: the 's of a word before another white space than " ".
+                // sacrebleu tokenizes references twice, which can cut more: the 's of a word before another white space
+                // than " ".
                 let reference = numbers(&tokenize(&tokenize(reference.as_ref())));
                 let edits = edits(&hypothesis, &reference);
                 fewest = Some(fewest.map_or(edits, |fewest| fewest.min(edits)));

@@ -19,8 +19,8 @@ enum Edit {
 /// Which words belong together when a hypothesis is edited into the reference.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Alignment {
-    /// By word of the reference: one more than the place of its word of the hypothesis, or of the last one before it; 0 if there
-    /// is none.
+    /// By word of the reference: one more than the place of its word of the hypothesis, or of the last one before it; 0
+    /// if there is none.
     pub(super) after: Vec<usize>,
     /// By word of the reference: whether it was inserted or replaced.
     pub(super) reference_error: Vec<bool>,
@@ -30,8 +30,8 @@ pub(super) struct Alignment {
 
 /// The distances of one reference from hypotheses that differ little: rows of a common beginning are kept.
 ///
-/// The rows are those of sacrebleu's `BeamEditDistance`: only cells around the diagonal are computed, and where several edits cost the
-/// same, matches and replacements go before deletions, and these before insertions.
+/// The rows are those of sacrebleu's `BeamEditDistance`: only cells around the diagonal are computed, and where several
+/// edits cost the same, matches and replacements go before deletions, and these before insertions.
 pub(super) struct BeamDistance<'a> {
     reference: &'a [u32],
     /// The hypothesis whose rows are in `cells`.

@@ -31,8 +31,8 @@ pub(super) fn edits(hypothesis: &[u32], reference: &[u32]) -> u64 {
     }
 }
 
-/// The words after the shift that takes most off the distance; of equal ones that of the longest phrase, then of the first, then to
-/// the first place. `None` when no shift takes anything off.
+/// The words after the shift that takes most off the distance; of equal ones that of the longest phrase, then of the
+/// first, then to the first place. `None` when no shift takes anything off.
 fn best_shift(
     words: &[u32],
     reference: &[u32],
@@ -55,7 +55,7 @@ fn best_shift(
         }
         // Before the word that is aligned with the target's predecessor, and behind those of the target's words.
         let before = target.checked_sub(1).map_or(0, |previous| alignment.after[previous]);
-        let behind = alignment.after[target..target + length - 1 + 1].iter().copied();
+        let behind = alignment.after[target..target + length].iter().copied();
         let mut last = None;
         for place in std::iter::once(before).chain(behind) {
             if last.replace(place) == Some(place) {
@@ -76,7 +76,8 @@ fn best_shift(
     best.filter(|(rank, _)| rank.0 > 0).map(|(_, shifted)| shifted)
 }
 
-/// The phrases that both have, as places in the words and in the reference and the length, of every length up to the longest.
+/// The phrases that both have, as places in the words and in the reference and the length, of every length up to the
+/// longest.
 fn common_phrases<'a>(
     words: &'a [u32],
     reference: &'a [u32],
@@ -92,8 +93,8 @@ fn common_phrases<'a>(
     })
 }
 
-/// Writes the words with a phrase moved to before the word at `place`; to a place inside of the phrase, it moves that much farther
-/// behind.
+/// Writes the words with a phrase moved to before the word at `place`; to a place inside of the phrase, it moves that
+/// much farther behind.
 fn shift(words: &[u32], start: usize, length: usize, place: usize, shifted: &mut Vec<u32>) {
     let end = start + length;
     let phrase = &words[start..end];
@@ -104,7 +105,8 @@ fn shift(words: &[u32], start: usize, length: usize, place: usize, shifted: &mut
         }
     } else {
         let place = if place > end { place } else { words.len().min(place + length) };
-        for part in [&words[..start], &words[end..place.max(end)], phrase, &words[place.max(end)..]] {
+        for part in [&words[..start], &words[end..place.max(end)], phrase, &words[place.max(end)..]]
+        {
             shifted.extend(part);
         }
     }

@@ -100,10 +100,8 @@ mod tests {
     fn lower_case_is_python_s() {
         let golden = golden();
         let unknown = members(&golden["unknown"]);
-        let lower: BTreeMap<u32, &str> = golden["lower"]
-            .iter()
-            .map(|row| (number(&row[0]), row[1].as_str().unwrap()))
-            .collect();
+        let lower: BTreeMap<u32, &str> =
+            golden["lower"].iter().map(|row| (number(&row[0]), row[1].as_str().unwrap())).collect();
         for c in (0..=char::MAX as u32).filter_map(char::from_u32) {
             let found = c.to_string().to_lowercase();
             let expected = lower.get(&(c as u32)).map_or(c.to_string(), |lower| lower.to_string());
