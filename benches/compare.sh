@@ -6,6 +6,7 @@ usage() {
     cat <<'TEXT'
 usage: benches/compare.sh train [options]
        benches/compare.sh classify [options]
+       benches/compare.sh metrics [options]
 
 train: trains one model with Nexus and with PyTorch + transformers + PEFT on the same weights and tokens, in turn, and
 prints the median tokens/s, the peak memory and the ratio of the two.
@@ -35,10 +36,20 @@ and with every dropout 0, and prints accuracy, macro-F1, times, peak memory and 
   --max-steps N             fewer steps and test texts; for smoke tests
   --profile NAME            Cargo's; dev builds faster, for smoke tests  (bench)
 
+metrics: scores sentence pairs by BLEU (13a) and by ROUGE-1, -2, -L and -Lsum with the stemmer, with Nexus on one thread and on
+several, and with sacrebleu and rouge_score, in turn, and prints medians and ratios.
+
+  --pairs N                 pairs of a hypothesis and a reference      (100000)
+  --rounds N                runs of each program; the order swaps      (3)
+  --threads N               Nexus' threads, beside one                 (2)
+  --data FILE               a text whose lines are the references; hypotheses are made from them by seeded edits
+                            (sentences made by the seed)
+  --seed N                                                             (1)
+
   -h, --help
 
-Both exit with 1 if the two programs did not compute the same thing. The peer runs in .venv at the repository root, which
-is created if it is not there (about 3 GB). Inputs and results go to target/compare/COMMAND/: results.jsonl has one line
+All exit with 1 if the two programs did not compute the same thing. The peer runs in .venv at the repository root, which
+is created if it is not there (about 3 GB; for metrics alone 0.2 GB). Inputs and results go to target/compare/COMMAND/: results.jsonl has one line
 per run, summary.json the figures. Let nothing else run meanwhile.
 TEXT
 }
@@ -257,6 +268,76 @@ compare_classify() {
     "$python" "$peer/classify_summary.py" "$results" --dir "$dir" --json "$dir/summary.json"
 }
 
+ensure_metrics() {
+    local imports='import rouge_score.rouge_scorer, sacrebleu'
+    [[ -x $python ]] && "$python" -c "$imports" 2>/dev/null && return
+    command -v python3 >/dev/null || die "python3 is not installed"
+    echo "Installing sacrebleu and rouge_score into $root/.venv" >&2
+    [[ -x $python ]] || python3 -m venv "$root/.venv"
+    "$python" -m pip install --quiet --requirement "$peer/requirements-metrics.txt" >&2
+    "$python" -c "$imports" || die "the peer does not import after its installation"
+}
+
+compare_metrics() {
+    local pairs=100000 rounds=3 threads=2 data="" seed=1
+    while (($#)); do
+        case $1 in
+        -h | --help)
+            usage
+            exit
+            ;;
+        --pairs | --rounds | --threads | --data | --seed)
+            (($# >= 2)) || die "$1 needs a value"
+            printf -v "${1#--}" %s "$2"
+            shift 2
+            ;;
+        *) die "unknown option '$1'; see --help" ;;
+        esac
+    done
+    number --pairs "$pairs" 1
+    number --rounds "$rounds" 1
+    number --threads "$threads" 1
+    number --seed "$seed" 0
+    local source=()
+    if [[ -n $data ]]; then
+        [[ -f $data ]] || die "--data: no file '$data'"
+        source=(--data "$(realpath -- "$data")")
+    fi
+
+    ensure_metrics
+    local dir=$root/target/compare/metrics
+    local results=$dir/results.jsonl
+    mkdir -p "$dir"
+    rm -f "$results" "$dir/summary.json"
+    "$python" "$peer/metrics.py" prepare --out "$dir" --pairs "$pairs" --seed "$seed" "${source[@]}"
+
+    cd "$root"
+    echo "building the Nexus bench" >&2
+    local bench=(cargo bench -p nexus-benches --bench metrics)
+    "${bench[@]}" --no-run
+
+    local programs=("nexus 1" "peer 1") round program line
+    ((threads > 1)) && programs=("nexus 1" "nexus $threads" "peer 1")
+    for ((round = 1; round <= rounds; round++)); do
+        for program in "${programs[@]}"; do
+            echo "round $round of $rounds: ${program% *}, ${program#* } thread(s)" >&2
+            if [[ $program == peer* ]]; then
+                line=$(json_line "$python" "$peer/metrics.py" run --dir "$dir")
+            else
+                line=$(json_line "${bench[@]}" -q -- --dir "$dir" --threads "${program#* }")
+            fi
+            printf '%s\n' "$line" >>"$results"
+        done
+        # The next round goes the other way round.
+        local reversed=()
+        for program in "${programs[@]}"; do reversed=("$program" "${reversed[@]}"); done
+        programs=("${reversed[@]}")
+    done
+
+    echo >&2
+    "$python" "$peer/metrics_summary.py" "$results" --dir "$dir" --json "$dir/summary.json"
+}
+
 case ${1-} in
 train)
     shift
@@ -265,6 +346,10 @@ train)
 classify)
     shift
     compare_classify "$@"
+    ;;
+metrics)
+    shift
+    compare_metrics "$@"
     ;;
 -h | --help) usage ;;
 *)
