@@ -8,10 +8,12 @@
 //! data file -> Document | Example | Question | Prompt -> rows of tokens -> model -> outcomes -> EvalReport
 //! ```
 
+pub mod ab;
 mod choice;
 mod classification;
 mod exact_match;
 mod likelihood;
+pub mod metrics;
 mod perplexity;
 mod prompt;
 pub mod stats;

@@ -1,5 +1,7 @@
 //! The random inputs of golden cases, the same as in `golden/random_cases.py`, and their values.
 
+#![allow(dead_code, reason = "each test binary uses its part")]
+
 use std::path::Path;
 
 /// The reference's values and ours come from different orders of summation and other series for the same functions.
