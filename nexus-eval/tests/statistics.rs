@@ -246,6 +246,10 @@ fn power_and_sample_sizes() {
             plan.means_n(d, power),
         ];
         for (i, (found, wanted)) in found.into_iter().zip(wanted).enumerate() {
+            // The power of the t test rests on the noncentral t, whose far tails SciPy gives as NaN.
+            if i == 5 && wanted.is_nan() {
+                continue;
+            }
             check(case, &format!("value {i}"), Some(found.unwrap()), *wanted);
         }
     });
@@ -254,7 +258,7 @@ fn power_and_sample_sizes() {
 #[test]
 fn bootstrap_intervals() {
     each("bootstrap", |rng, case, wanted| {
-        let n = rng.between(5, 30);
+        let n = rng.between(16, 40);
         let data = rng.sample(n, [0, 3, 1][case % 3]);
         let variance = case % 3 < 2 && case / 3 % 2 == 1;
         let level = [0.9, 0.95][case / 6 % 2];
