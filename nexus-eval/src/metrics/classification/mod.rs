@@ -2,7 +2,7 @@
 //!
 //! Classes are numbers; a prediction is a class, a score per class, or a set of labels. Where scikit-learn warns and gives
 //! a number of its own (AUROC of one class, average precision without positives), these give
-//! [`Error::Refused`](crate::Error::Refused) or `None`.
+//! [`Error::Refused`] or `None`.
 //!
 //! Measures with a closed form carry their standard error in an [`Estimate`]; for the others
 //! [`Bootstrap::pairs`](crate::stats::Bootstrap::pairs) gives an interval.
