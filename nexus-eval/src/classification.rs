@@ -1,14 +1,17 @@
 //! Classification and regression of whole sequences.
 
 use crate::likelihood::{Progress, ScoreOptions};
-use crate::stats::{mean, proportion};
+use crate::metrics::classification::{
+    Average, ConfusionMatrix, FScore, LabelCounts, accuracy, average_scores, cross_entropy,
+    label_counts, multi_label_counts,
+};
+use crate::stats::mean;
 use burn::tensor::Tensor;
 use nexus_core::data::{Example, Problem, Target, collate};
 use nexus_core::model::{Classify, Pass, TokenBatch};
 use nexus_core::report::{EvalReport, Measure};
 use nexus_core::stage::Evaluator;
 use nexus_core::{Error, Result};
-use std::collections::BTreeSet;
 use std::time::Instant;
 
 /// What a model with a classification head makes of examples with a target.
@@ -28,22 +31,6 @@ pub struct Classification {
     examples: Vec<Example>,
     batch_size: usize,
     pad_id: u32,
-}
-
-/// A count of hits and misses of one class.
-#[derive(Clone, Copy, Debug, Default)]
-struct Counts {
-    hits: usize,
-    wrong: usize,
-    missed: usize,
-}
-
-impl Counts {
-    /// `2 tp / (2 tp + fp + fn)`, 0 when that is 0 / 0.
-    fn f1(self) -> f64 {
-        let all = 2 * self.hits + self.wrong + self.missed;
-        if all == 0 { 0.0 } else { 2.0 * self.hits as f64 / all as f64 }
-    }
 }
 
 impl Classification {
@@ -97,37 +84,34 @@ impl Classification {
     pub fn confusion<M: Classify>(&self, model: &M) -> Result<Vec<Vec<usize>>> {
         let all =
             class_logits(model, &self.examples, self.batch_size, self.pad_id, &mut |_, _| {})?;
-        let count = all[0].len();
-        let mut table = vec![vec![0; count]; count];
-        for (example, logits) in self.examples.iter().zip(&all) {
-            table[wanted_class(&example.target, count)?][argmax(logits)] += 1;
-        }
-        Ok(table)
+        let (wanted, answers) = self.answers(&all)?;
+        let classes: Vec<usize> = (0..all[0].len()).collect();
+        let table = ConfusionMatrix::with_labels(&wanted, &answers, &classes)?;
+        // A count of examples, which are in memory.
+        let row = |row: &Vec<u64>| row.iter().map(|&count| count as usize).collect();
+        Ok(table.counts().iter().map(row).collect())
+    }
+
+    /// The class of every example and the one with its largest logit.
+    fn answers(&self, logits: &[Vec<f32>]) -> Result<(Vec<usize>, Vec<usize>)> {
+        let pair = |(example, logits): (&Example, &Vec<f32>)| {
+            Ok((wanted_class(&example.target, logits.len())?, argmax(logits)))
+        };
+        self.examples.iter().zip(logits).map(pair).collect()
     }
 
     fn single(&self, logits: &[Vec<f32>]) -> Result<Vec<Measure>> {
         let n = logits.len();
-        let mut counts = vec![Counts::default(); logits[0].len()];
-        let mut seen = BTreeSet::new();
-        let (mut right, mut losses) = (0, Vec::with_capacity(n));
-        for (example, logits) in self.examples.iter().zip(logits) {
-            let target = wanted_class(&example.target, logits.len())?;
-            let answer = argmax(logits);
-            losses.push(cross_entropy(logits, target));
-            seen.extend([target, answer]);
-            if answer == target {
-                right += 1;
-                counts[target].hits += 1;
-            } else {
-                counts[answer].wrong += 1;
-                counts[target].missed += 1;
-            }
-        }
-        let mut measures = Vec::new();
-        if let Some(accuracy) = proportion(right, n) {
-            measures.push(Measure::higher("accuracy", accuracy.value, accuracy.stderr, n));
-        }
-        measures.push(Measure::higher("macro_f1", macro_f1(&counts, &seen), None, n));
+        let (wanted, answers) = self.answers(logits)?;
+        let right = accuracy(&wanted, &answers)?;
+        let losses: Vec<f64> = logits
+            .iter()
+            .zip(&wanted)
+            .filter_map(|(row, &class)| cross_entropy(row, class))
+            .collect();
+        let mut measures = vec![Measure::higher("accuracy", right.value, right.stderr, n)];
+        let counts = label_counts(&wanted, &answers)?;
+        measures.push(Measure::higher("macro_f1", f1(&counts, Average::Macro)?, None, n));
         if let Some(loss) = mean(&losses) {
             measures.push(Measure::lower("loss", loss.value, loss.stderr, n));
         }
@@ -136,36 +120,19 @@ impl Classification {
 
     fn several(&self, logits: &[Vec<f32>]) -> Result<Vec<Measure>> {
         let n = logits.len();
-        let mut counts = vec![Counts::default(); logits[0].len()];
-        let mut exact = 0;
+        let (mut wanted, mut answers) = (Vec::with_capacity(n), Vec::with_capacity(n));
         for (example, logits) in self.examples.iter().zip(logits) {
             let target = fitting(&example.target, logits.len())?;
-            let answers = logits.iter().map(|&logit| logit > 0.0);
-            let wanted = target.iter().map(|&value| value > 0.5);
-            exact += usize::from(answers.clone().eq(wanted.clone()));
-            for (count, (answer, wanted)) in counts.iter_mut().zip(answers.zip(wanted)) {
-                match (answer, wanted) {
-                    (true, true) => count.hits += 1,
-                    (true, false) => count.wrong += 1,
-                    (false, true) => count.missed += 1,
-                    (false, false) => {}
-                }
-            }
+            wanted.push(target.iter().map(|&value| value > 0.5).collect::<Vec<bool>>());
+            answers.push(logits.iter().map(|&logit| logit > 0.0).collect::<Vec<bool>>());
         }
-        let all = counts.iter().fold(Counts::default(), |sum, count| Counts {
-            hits: sum.hits + count.hits,
-            wrong: sum.wrong + count.wrong,
-            missed: sum.missed + count.missed,
-        });
-        let every = (0..counts.len()).collect();
-        let mut measures = vec![
-            Measure::higher("micro_f1", all.f1(), None, n),
-            Measure::higher("macro_f1", macro_f1(&counts, &every), None, n),
-        ];
-        if let Some(exact) = proportion(exact, n) {
-            measures.push(Measure::higher("exact_match", exact.value, exact.stderr, n));
-        }
-        Ok(measures)
+        let counts = multi_label_counts(&wanted, &answers)?;
+        let exact = accuracy(&wanted, &answers)?;
+        Ok(vec![
+            Measure::higher("micro_f1", f1(&counts, Average::Micro)?, None, n),
+            Measure::higher("macro_f1", f1(&counts, Average::Macro)?, None, n),
+            Measure::higher("exact_match", exact.value, exact.stderr, n),
+        ])
     }
 
     fn values(&self, logits: &[Vec<f32>]) -> Result<Vec<Measure>> {
@@ -232,20 +199,14 @@ pub fn class_logits<M: Classify>(
     Ok(all)
 }
 
-fn macro_f1(counts: &[Counts], classes: &BTreeSet<usize>) -> f64 {
-    classes.iter().map(|&class| counts[class].f1()).sum::<f64>() / classes.len().max(1) as f64
+/// F1 with 0 for 0 / 0, which is never undefined.
+fn f1(counts: &[LabelCounts], average: Average) -> Result<f64> {
+    Ok(average_scores(counts, average, &FScore::default())?.f.unwrap_or(0.0))
 }
 
 /// The first of the largest.
 fn argmax(logits: &[f32]) -> usize {
     (0..logits.len()).reduce(|best, i| if logits[i] > logits[best] { i } else { best }).unwrap_or(0)
-}
-
-/// `log sum exp(x) - x_target`, in f64.
-fn cross_entropy(logits: &[f32], target: usize) -> f64 {
-    let largest = logits.iter().fold(f32::NEG_INFINITY, |m, &x| m.max(x));
-    let sum: f64 = logits.iter().map(|&x| f64::from(x - largest).exp()).sum();
-    sum.ln() - f64::from(logits[target] - largest)
 }
 
 fn wanted_class(target: &Target, count: usize) -> Result<usize> {
@@ -264,21 +225,4 @@ fn fitting(target: &Target, count: usize) -> Result<&[f32]> {
 
 fn misfit(target: &Target, count: usize) -> Error {
     Error::Refused(format!("the target {target:?} does not fit the model's {count} classes"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn f1_counts_hits_twice_and_is_zero_without_any() {
-        assert_eq!(Counts::default().f1(), 0.0);
-        assert_eq!(Counts { hits: 2, wrong: 1, missed: 1 }.f1(), 2.0 / 3.0);
-    }
-
-    #[test]
-    fn cross_entropy_of_equal_logits_is_the_logarithm_of_their_number() {
-        assert!((cross_entropy(&[7.0; 5], 2) - 5f64.ln()).abs() < 1e-12);
-        assert!(cross_entropy(&[1e4, -1e4], 1).is_finite());
-    }
 }

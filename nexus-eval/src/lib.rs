@@ -7,7 +7,10 @@
 //! ```text
 //! data file -> Document | Example | Question | Prompt -> rows of tokens -> model -> outcomes -> EvalReport
 //! ```
+//!
+//! The parts that need no model: [`metrics`] of predictions, [`stats`] of samples, [`ab`] tests.
 
+pub mod ab;
 mod choice;
 mod classification;
 mod exact_match;

@@ -1,3 +1,5 @@
-//! Measures of predictions against references, independent of any model.
+//! Measures of predictions, each as its reference library defines it, independent of any model.
 
+pub mod classification;
+pub mod regression;
 pub mod text;
