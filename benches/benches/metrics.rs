@@ -33,20 +33,27 @@ struct Pair {
     reference: String,
 }
 
-fn read(path: &Path) -> Result<(Vec<String>, Vec<[String; 1]>), Box<dyn Error>> {
-    let (mut hypotheses, mut references) = (Vec::new(), Vec::new());
+/// The pairs, side by side.
+#[derive(Default)]
+struct Pairs {
+    hypotheses: Vec<String>,
+    references: Vec<[String; 1]>,
+}
+
+fn read(path: &Path) -> Result<Pairs, Box<dyn Error>> {
+    let mut pairs = Pairs::default();
     for line in BufReader::new(File::open(path)?).lines() {
         let pair: Pair = serde_json::from_str(&line?)?;
-        hypotheses.push(pair.hypothesis);
-        references.push([pair.reference]);
+        pairs.hypotheses.push(pair.hypothesis);
+        pairs.references.push([pair.reference]);
     }
-    Ok((hypotheses, references))
+    Ok(pairs)
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args = Args::parse();
     rayon::ThreadPoolBuilder::new().num_threads(args.threads).build_global()?;
-    let (hypotheses, references) = read(&args.dir.join("pairs.jsonl"))?;
+    let Pairs { hypotheses, references } = read(&args.dir.join("pairs.jsonl"))?;
 
     let start = Instant::now();
     let bleu = Bleu::new(BleuOptions::default())?.corpus(&hypotheses, &references)?;

@@ -147,7 +147,8 @@ fn rouge_reports_aggregate() {
 
 #[test]
 fn wrong_input_is_refused() {
-    let metrics: [&dyn Fn(&[&str], &[Vec<&str>]) -> String; 5] = [
+    type Refusal = dyn Fn(&[&str], &[Vec<&str>]) -> String;
+    let metrics: [&Refusal; 5] = [
         &|h, r| bleu(BleuOptions::default()).corpus(h, r).unwrap_err().to_string(),
         &|h, r| Chrf::new(ChrfOptions::default()).unwrap().corpus(h, r).unwrap_err().to_string(),
         &|h, r| Ter::default().corpus(h, r).unwrap_err().to_string(),

@@ -136,7 +136,7 @@ impl Texts {
         index: usize,
         long: usize,
     ) -> (Vec<String>, Vec<Vec<String>>) {
-        let segments = if index % 2 == 0 { 2 + index / 2 % 3 } else { 1 };
+        let segments = if index.is_multiple_of(2) { 2 + index / 2 % 3 } else { 1 };
         self.case(family * 1_000_003 + index as u64, segments, long)
     }
 

@@ -24,7 +24,8 @@ pub(super) fn tokenize(text: &str, options: &TerOptions) -> String {
     }
     if options.no_punct {
         let western = |c| matches!(c, '.' | ',' | '?' | ':' | ';' | '!' | '"' | '(' | ')');
-        text.retain(|c| !western(c) && !(options.asian_support && is_asian_punctuation(c)));
+        let asian = |c| options.asian_support && is_asian_punctuation(c);
+        text.retain(|c| !western(c) && !asian(c));
     }
     words(&text).collect::<Vec<_>>().join(" ")
 }
