@@ -11,6 +11,7 @@
 mod choice;
 mod classification;
 mod exact_match;
+pub mod leaderboard;
 mod likelihood;
 mod perplexity;
 mod prompt;
