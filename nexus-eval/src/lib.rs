@@ -15,6 +15,8 @@ pub mod leaderboard;
 mod likelihood;
 mod perplexity;
 mod prompt;
+pub mod quality;
+pub mod report;
 pub mod stats;
 mod windows;
 
