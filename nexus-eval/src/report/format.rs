@@ -5,7 +5,7 @@ use crate::stats::Interval;
 /// A value with four decimals, or in scientific form where that would hide it.
 pub(super) fn number(value: f64) -> String {
     let size = value.abs();
-    match size == 0.0 || (1e-3..1e5).contains(&size) {
+    match size == 0.0 || (1e-4..1e5).contains(&size) {
         true if size >= 1000.0 => format!("{value:.1}"),
         true => format!("{value:.4}"),
         false => format!("{value:.3e}"),

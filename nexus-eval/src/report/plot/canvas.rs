@@ -17,6 +17,8 @@ pub(super) enum Ink {
     Grid,
     /// The fill of what is empty.
     Empty,
+    /// The page behind the plot, to cover lines.
+    Surface,
     /// The colour of model i.
     Series(usize),
     /// The fill of a heat map's cell, from 0 to 1.
@@ -40,7 +42,8 @@ impl Ink {
             Self::Text => (1, 1.0),
             Self::Muted => (2, 1.0),
             Self::Grid => (3, 1.0),
-            Self::Empty => (4, 0.4),
+            Self::Surface => (4, 1.0),
+            Self::Empty => (3, 0.4),
             Self::Good => (5, 1.0),
             Self::Bad => (6, 1.0),
             Self::Heat(share) => (7, HEAT * share.clamp(0.0, 1.0)),
@@ -55,7 +58,7 @@ const COLOURS: [&str; 7 + SERIES] = [
     "currentColor",
     "var(--muted)",
     "var(--line)",
-    "var(--line)",
+    "var(--card)",
     "var(--good)",
     "var(--bad)",
     "var(--heat)",

@@ -28,7 +28,7 @@ pub(in crate::report) fn forest(label: &str, rows: &[Row], zero: bool) -> Result
         let height = ROW * rows.len() as f64 + AXIS;
         draw((width, height as i32), class, label, |canvas| {
             let width = f64::from(width);
-            let names = (0.32 * width).round();
+            let names = if width < 400.0 { 124.0 } else { 250.0 };
             let letters = (names / 7.0) as usize;
             let ends = rows.iter().flat_map(|row| {
                 let (low, high) = row.interval.unwrap_or((row.value, row.value));

@@ -44,7 +44,10 @@ impl Scale {
             false => 2,
         };
         let round = |value: f64| if value.abs() < 1e-12 { 0.0 } else { value };
-        values.into_iter().map(|value| (value, format!("{:.decimals$}", round(value)))).collect()
+        values
+            .into_iter()
+            .map(|value| (value, format!("{:.decimals$}", round(value)).replace('-', "−")))
+            .collect()
     }
 }
 

@@ -31,7 +31,6 @@ pub(super) fn comparisons(report: &Report, page: &mut Page) -> Result<()> {
             "candidate",
             "difference",
             "interval",
-            "p",
             "corrected p",
             "n",
             "test",
@@ -83,7 +82,6 @@ fn row(difference: &Difference) -> Vec<Cell> {
             format::signed(d.interval.low),
             format::signed(d.interval.high)
         )),
-        Cell::Number(format::p_value(d.p_value)),
         Cell::Number(format::p_value(d.p_adjusted)),
         Cell::Number(d.n.to_string()),
         Cell::Text(d.test.clone()),

@@ -25,7 +25,7 @@ pub(in crate::report) fn summary(report: &Report, page: &mut Page) {
         }
         page.raw("</div>\n");
         if let Some(grade) = &model.grade {
-            page.raw("<div class=\"grade\"><b>").text(&grade.letter.to_string());
+            page.raw("<div class=\"grade\"><span>grade</span><b>").text(&grade.letter.to_string());
             page.raw("</b><span>").text(&format!("{:.0} %", grade.percent)).raw("</span></div>\n");
         }
         page.raw("</div>\n<dl>\n");

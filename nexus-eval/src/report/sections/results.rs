@@ -77,7 +77,8 @@ pub(super) fn confusions(report: &Report, page: &mut Page) -> Result<()> {
     page.raw("<div class=\"pair\">\n");
     for model in &report.models {
         let Some(matrix) = &model.confusion else { continue };
-        page.raw("<div>\n").element("h3", &model.name);
+        let class = if plot::needs_width(matrix) { "full" } else { "" };
+        page.raw(&format!("<div class=\"{class}\">\n")).element("h3", &model.name);
         let svg = plot::confusion(&format!("confusion matrix of {}", model.name), matrix)?;
         page.raw("<figure>").raw(&svg).raw("</figure>\n");
         let label = |class: usize| matrix.labels[class].clone();
