@@ -100,10 +100,26 @@ pub(super) fn confusions(report: &Report, page: &mut Page) -> Result<()> {
             true => page.paragraph("note", "No mistakes."),
             false => page.table(
                 "Most frequent mistakes",
-                &["target", "answered", "count", "of target"],
+                &["target", "answered", "count", "share"],
                 &rows,
             ),
         };
+        let recall: Vec<Vec<Cell>> = (0..matrix.labels.len())
+            .map(|class| {
+                vec![
+                    Cell::Head(label(class)),
+                    Cell::Number(matrix.of_class(class).to_string()),
+                    Cell::Number(matrix.recall(class).map_or("–".into(), format::percent)),
+                ]
+            })
+            .collect();
+        page.raw("<details><summary>Recall by class</summary>");
+        page.table(
+            "Share of each class that was answered rightly",
+            &["class", "n", "recall"],
+            &recall,
+        );
+        page.raw("</details>\n");
         page.raw("</div>\n");
     }
     page.raw("</div>\n");
