@@ -110,6 +110,25 @@ impl Bootstrap {
         self.interval(values.len(), |indices| Some(mean_at(values, indices)))
     }
 
+    /// The interval of a measure of predictions, which gets the truth and the predictions drawn and gives
+    /// `None` where it is undefined.
+    ///
+    /// # Errors
+    /// As [`interval`](Self::interval), and for different numbers of truth and predictions.
+    pub fn pairs<A: Clone, B: Clone>(
+        &self,
+        truth: &[A],
+        predicted: &[B],
+        mut measure: impl FnMut(&[A], &[B]) -> Option<f64>,
+    ) -> Result<BootstrapEstimate> {
+        check_paired(truth, predicted)?;
+        self.interval(truth.len(), |indices| {
+            let drawn: Vec<A> = indices.iter().map(|&i| truth[i].clone()).collect();
+            let answers: Vec<B> = indices.iter().map(|&i| predicted[i].clone()).collect();
+            measure(&drawn, &answers)
+        })
+    }
+
     /// Two statistics on the same resamples; see [`interval`](Self::interval). Their closures may hold the sufficient
     /// statistics of each example and sum those.
     ///
@@ -270,12 +289,16 @@ fn bca_shares(value: f64, sorted: &[f64], jackknife: &[f64], tail: f64) -> Resul
     ))
 }
 
-/// The quantile of sorted values at a share in `[0, 1]`, by linear interpolation (type 7). NaN without values.
-pub(super) fn quantile(sorted: &[f64], share: f64) -> f64 {
+/// The quantile of sorted values at a share in `[0, 1]`, by linear interpolation (type 7). NaN without values. From the nearer
+/// end, as numpy, so that a share at a value gives that value.
+pub(crate) fn quantile(sorted: &[f64], share: f64) -> f64 {
     let at = share * (sorted.len().saturating_sub(1)) as f64;
     let (below, above) = (at.floor() as usize, at.ceil() as usize);
     match (sorted.get(below), sorted.get(above)) {
-        (Some(low), Some(high)) => low + (high - low) * (at - below as f64),
+        (Some(low), Some(high)) => match at - below as f64 {
+            part if part < 0.5 => low + (high - low) * part,
+            part => high - (high - low) * (1.0 - part),
+        },
         _ => f64::NAN,
     }
 }

@@ -24,8 +24,10 @@ mod power;
 mod special;
 mod summary;
 
+pub(crate) use bootstrap::quantile;
 pub use bootstrap::{Bootstrap, BootstrapEstimate, BootstrapMethod, PairedBootstrap, jackknife};
 pub use estimate::{Cluster, Estimate, mean, proportion, ratio};
+pub(crate) use hypothesis::average_ranks;
 pub use hypothesis::{Alternative, TestResult};
 pub use interval::{Interval, mean_interval, newcombe, wilson};
 pub use multiple::{benjamini_hochberg, bonferroni, holm};

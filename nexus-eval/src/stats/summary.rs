@@ -22,7 +22,9 @@ impl Summary {
         let n = values.len() as f64;
         // Two passes are more exact than a running update.
         let mean = if values.is_empty() { 0.0 } else { values.iter().sum::<f64>() / n };
-        let squares = values.iter().map(|value| (value - mean).powi(2)).sum();
+        // The rounding of the mean must not look like a variance.
+        let constant = values.windows(2).all(|pair| pair[0] == pair[1]);
+        let squares = if constant { 0.0 } else { values.iter().map(|v| (v - mean).powi(2)).sum() };
         Ok(Self { n: values.len() as u64, mean, squares })
     }
 
@@ -96,6 +98,7 @@ mod tests {
         assert!((whole.variance().unwrap() - 13.7).abs() < 1e-12);
         assert_eq!(Summary::default().mean(), None);
         assert!(growing.push(f64::NAN).is_err() && growing.n() == 5);
+        assert_eq!(Summary::of(&[0.1; 3]).unwrap().variance(), Some(0.0));
         assert!(Summary::of(&[f64::INFINITY]).is_err());
         assert!(Summary::from_moments(0, 1.0, 1.0).is_err());
     }

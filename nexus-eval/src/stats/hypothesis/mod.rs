@@ -21,6 +21,7 @@ pub use means::{equal_variance_t, one_sample_t, paired_t, welch_t};
 pub use paired::{PairedOutcomes, mcnemar, mcnemar_exact};
 pub use proportions::{chi_squared_fit, fisher_exact, two_proportions};
 pub use randomisation::approximate_randomisation;
+pub(crate) use ranks::average_ranks;
 pub use ranks::{Method, mann_whitney, wilcoxon};
 
 use super::Interval;
