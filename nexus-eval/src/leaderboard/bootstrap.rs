@@ -3,6 +3,7 @@
 use super::bradley_terry::{Prior, fit};
 use super::pairs::{Pair, Tally};
 use super::rating::RatingOptions;
+use crate::stats::quantile;
 use crate::{Error, Result};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -62,14 +63,6 @@ fn resample(pairs: &[Pair], total: u64, rng: &mut impl Rng) -> Result<Vec<Pair>>
     drawn.collect()
 }
 
-/// The quantile of sorted values with linear interpolation between order statistics (Hyndman and Fan 1996, type 7).
-fn quantile(sorted: &[f64], q: f64) -> f64 {
-    let place = q * (sorted.len() - 1) as f64;
-    let below = sorted[place.floor() as usize];
-    let above = sorted[place.ceil() as usize];
-    below + (above - below) * place.fract()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,15 +94,5 @@ mod tests {
                 assert!((mean - wanted as f64).abs() <= allowed, "{mean} {wanted}");
             }
         }
-    }
-
-    #[test]
-    fn quantiles_by_hand() {
-        let values = [1.0, 2.0, 4.0, 8.0];
-        assert_eq!(quantile(&values, 0.0), 1.0);
-        assert_eq!(quantile(&values, 0.5), 3.0);
-        assert_eq!(quantile(&values, 0.75), 5.0);
-        assert_eq!(quantile(&values, 1.0), 8.0);
-        assert_eq!(quantile(&[7.0], 0.3), 7.0);
     }
 }

@@ -2,11 +2,9 @@
 
 use super::entry::Entry;
 use super::store::Leaderboard;
+use crate::stats::distributions::normal_quantile;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
-
-/// 97.5th percentile of the standard normal distribution: half the width of a 95 % interval in standard errors.
-const Z95: f64 = 1.959_963_984_540_054;
 
 /// One model's place on a task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -59,7 +57,7 @@ fn ranked(entries: Vec<Entry>) -> Vec<TaskRow> {
     let mut rows: Vec<TaskRow> = entries
         .into_iter()
         .map(|entry| {
-            let half = entry.stderr.map(|stderr| Z95 * stderr);
+            let half = entry.stderr.map(|stderr| normal_quantile(0.975) * stderr);
             let interval = half.map(|half| (entry.value - half, entry.value + half));
             TaskRow { rank: 0, entry, interval }
         })

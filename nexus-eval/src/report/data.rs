@@ -2,6 +2,7 @@
 
 use crate::quality::{Check, Finding, Grade};
 use crate::stats::Interval;
+use crate::stats::distributions::normal_quantile;
 use nexus_core::report::{EvalReport, Measure};
 use serde::{Deserialize, Serialize};
 
@@ -97,6 +98,9 @@ pub struct Performance {
     /// The latency that is asked for.
     #[serde(default)]
     pub objective: Option<LatencyPercentile>,
+    /// What holds the speed back, where known.
+    #[serde(default)]
+    pub bottleneck: Option<Bottleneck>,
     /// Requests per second that were answered.
     #[serde(default)]
     pub requests_per_second: Option<f64>,
@@ -109,6 +113,18 @@ pub struct Performance {
     /// Energy per request in joules, where measured.
     #[serde(default)]
     pub joules_per_request: Option<f64>,
+}
+
+/// What holds the speed of a model back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Bottleneck {
+    /// Arithmetic: more work for each byte that is read than the processor keeps up with.
+    Compute,
+    /// Reading weights from memory, as when tokens are generated one by one.
+    MemoryBandwidth,
+    /// Requests wait for each other before they are worked on.
+    Queue,
 }
 
 /// A latency that a share of all requests keeps.
@@ -134,7 +150,7 @@ impl ModelReport {
         match (given, measure.stderr) {
             (Some(given), _) => Some(given.interval),
             (None, Some(stderr)) => {
-                let half = Z95 * stderr;
+                let half = normal_quantile(0.975) * stderr;
                 let (low, high) = (measure.value - half, measure.value + half);
                 Some(Interval { low, high, level: 0.95 })
             }
@@ -142,9 +158,6 @@ impl ModelReport {
         }
     }
 }
-
-/// 97.5th percentile of the standard normal distribution.
-const Z95: f64 = 1.959_963_984_540_054;
 
 impl ConfusionMatrix {
     /// Answers to examples of a class.

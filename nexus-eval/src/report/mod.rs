@@ -18,7 +18,7 @@ mod plot;
 mod sections;
 
 pub use data::{
-    ConfusionMatrix, LatencyPercentile, MeasureInterval, ModelReport, Performance, ReliabilityBin,
+    Bottleneck, ConfusionMatrix, LatencyPercentile, MeasureInterval, ModelReport, Performance, ReliabilityBin,
     ReliabilityDiagram,
 };
 
