@@ -13,6 +13,8 @@ mod finding;
 mod grade;
 mod limits;
 mod rules;
+mod standing;
+mod threshold;
 mod verdict;
 
 pub use compare::{ModelScores, Pairs, TaskScores, compare};
@@ -21,4 +23,6 @@ pub use finding::{Finding, Severity};
 pub use grade::{Criterion, CriterionPoints, Grade, Quantity, Rubric};
 pub use limits::{MaximumLoss, check_exact, check_loss, check_measure, check_statistic_loss};
 pub use rules::RuleLimits;
+pub use standing::{Standing, standings};
+pub use threshold::{Requirement, Threshold};
 pub use verdict::{Check, Verdict};

@@ -3,6 +3,7 @@
 use super::comparison::{Comparison, Direction};
 use super::finding::{Finding, Severity};
 use super::verdict::Verdict;
+use crate::Result;
 use crate::report::{Bottleneck, ModelReport};
 use crate::stats::newcombe;
 use serde::{Deserialize, Serialize};
@@ -60,7 +61,11 @@ impl Default for RuleLimits {
 
 impl RuleLimits {
     /// What the rules find about one model.
-    pub fn findings(&self, model: &ModelReport) -> Vec<Finding> {
+    ///
+    /// # Errors
+    /// As [`ModelReport::check`].
+    pub fn findings(&self, model: &ModelReport) -> Result<Vec<Finding>> {
+        model.check()?;
         let mut found = Found { model: &model.name, findings: Vec::new() };
         checks(model, &mut found);
         self.calibration(model, &mut found);
@@ -68,7 +73,7 @@ impl RuleLimits {
         self.memory(model, &mut found);
         self.classes(model, &mut found);
         self.examples(model, &mut found);
-        found.findings
+        Ok(found.findings)
     }
 
     /// What the rules find about a candidate against its baseline.

@@ -22,7 +22,7 @@ impl Report {
                     "occurs twice; give each its own name",
                 ));
             }
-            check_model(model)?;
+            model.check()?;
         }
         for comparison in &self.comparisons {
             let place = format!("'{}' against '{}'", comparison.candidate, comparison.baseline);
@@ -48,7 +48,13 @@ impl Report {
     }
 }
 
-fn check_model(model: &ModelReport) -> Result<()> {
+impl ModelReport {
+    /// Checks what JSON cannot hold and plots cannot show.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] as [`Report::check`], for one model.
+    pub fn check(&self) -> Result<()> {
+        let model = self;
     let of = |what: &str| format!("model '{}', {what}", model.name);
     for report in &model.evaluations {
         finite(&of(&report.task), &[report.seconds])?;
@@ -83,6 +89,7 @@ fn check_model(model: &ModelReport) -> Result<()> {
         Some(performance) => check_performance(&of("performance"), performance),
         None => Ok(()),
     }
+}
 }
 
 fn check_confusion(place: &str, matrix: &ConfusionMatrix) -> Result<()> {

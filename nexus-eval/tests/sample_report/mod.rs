@@ -110,6 +110,7 @@ fn model(
             requests: 3000,
             latency,
             objective: Some(LatencyPercentile { quantile: 0.95, seconds: 0.06 }),
+            bottleneck: None,
             requests_per_second: Some(49.8),
             peak_memory_bytes: Some((1 << 30) / (1 + number)),
             model_bytes: Some((438 << 20) / (1 + 3 * number)),

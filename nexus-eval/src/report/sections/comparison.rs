@@ -1,7 +1,7 @@
 //! Models against each other.
 
 use crate::Result;
-use crate::quality::{Comparison, Difference, Direction, Flips, SIGNIFICANCE};
+use crate::quality::{Comparison, Difference, Direction, Flips, SIGNIFICANCE, standings};
 use crate::report::page::{Cell, Page};
 use crate::report::{Report, format, plot};
 
@@ -17,6 +17,9 @@ pub(super) fn comparisons(report: &Report, page: &mut Page) -> Result<()> {
              when its p-value is below {SIGNIFICANCE} after Holm's correction over all rows."
         ),
     );
+    if report.comparisons.len() > 1 {
+        overview(report, page);
+    }
     for comparison in &report.comparisons {
         let Comparison { baseline, candidate, differences, flips } = comparison;
         page.element("h3", &format!("{candidate} against {baseline}"));
@@ -39,6 +42,25 @@ pub(super) fn comparisons(report: &Report, page: &mut Page) -> Result<()> {
         flips.iter().for_each(|flips| changed(flips, page));
     }
     Ok(())
+}
+
+/// All models in all measures.
+fn overview(report: &Report, page: &mut Page) {
+    let names = |names: &[String]| if names.is_empty() { "–".into() } else { names.join(", ") };
+    let rows: Vec<Vec<Cell>> = standings(&report.comparisons)
+        .iter()
+        .map(|row| {
+            vec![
+                Cell::Head(format!("{} ({})", row.measure, row.task)),
+                Cell::Text(row.model.clone()),
+                Cell::Number(format::number(row.value)),
+                Cell::Text(names(&row.better_than)),
+                Cell::Text(names(&row.worse_than)),
+            ]
+        })
+        .collect();
+    let header = ["measure", "model", "value", "shown better than", "shown worse than"];
+    page.table("All compared models", &header, &rows);
 }
 
 fn plot_side(comparison: &Comparison, higher: bool, title: &str, page: &mut Page) -> Result<()> {
