@@ -10,6 +10,7 @@ use nexus_eval::report::{ModelReport, Report};
 use nexus_eval::stats::{Bootstrap, mean};
 use nexus_examples::{Failure, run};
 use serde_json::Value;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -104,7 +105,7 @@ fn compare_files(args: &Args) -> Result<(), Failure> {
         report.models.push(model);
     }
     report.save(&args.out)?;
-    print!("{}", report.to_markdown()?);
+    std::io::stdout().write_all(report.to_markdown()?.as_bytes())?;
     eprintln!("wrote {}", args.out.display());
     Ok(())
 }

@@ -2,9 +2,9 @@
 
 use clap::{Parser, Subcommand};
 use nexus_core::report::{EvalReport, table};
-use nexus_eval::leaderboard::{Entry, Leaderboard, RatingOptions, Ratings, Tally, TaskTable};
+use nexus_eval::leaderboard::{Entry, Leaderboard, RatingOptions, RatingRow, Tally, TaskRow};
 use nexus_examples::{Failure, run};
-use serde::Serialize;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -70,12 +70,6 @@ enum Command {
     },
 }
 
-#[derive(Serialize)]
-struct Shown {
-    tables: Vec<TaskTable>,
-    ratings: Option<Ratings>,
-}
-
 fn main() -> ExitCode {
     let args = Args::parse();
     run(|| leaderboard(&args))
@@ -90,8 +84,7 @@ fn leaderboard(args: &Args) -> Result<(), Failure> {
                 entries.extend(Entry::from_report(model, &read(path)?, time));
             }
             let added = Leaderboard::open(&args.file)?.add(&entries)?;
-            println!("added {added} of {} results", entries.len());
-            Ok(())
+            Ok(writeln!(std::io::stdout(), "added {added} of {} results", entries.len())?)
         }
         Command::Match { task, source, first, second, wins, losses, ties } => {
             let tally = Tally { wins: *wins, losses: *losses, ties: *ties };
@@ -104,10 +97,9 @@ fn leaderboard(args: &Args) -> Result<(), Failure> {
 fn read(path: &Path) -> Result<EvalReport, Failure> {
     let text = std::fs::read_to_string(path)
         .map_err(|why| format!("cannot read {}: {why}", path.display()))?;
-    let report = serde_json::from_str(&text).map_err(|why| {
-        format!("{}: {why}; a report of `evaluate --json` is expected", path.display())
-    })?;
-    Ok(report)
+    serde_json::from_str(&text).map_err(|why| {
+        format!("{}: {why}; a report of `evaluate --json` is expected", path.display()).into()
+    })
 }
 
 fn show(file: &Path, task: Option<&str>, json: bool) -> Result<(), Failure> {
@@ -123,32 +115,33 @@ fn show(file: &Path, task: Option<&str>, json: bool) -> Result<(), Failure> {
         return Err(format!("{} has nothing to show; add results first", file.display()).into());
     }
     if json {
-        println!("{}", serde_json::to_string(&Shown { tables, ratings })?);
-        return Ok(());
+        let text = serde_json::json!({ "tables": tables, "ratings": ratings }).to_string() + "\n";
+        return Ok(std::io::stdout().write_all(text.as_bytes())?);
     }
-    let ends = |interval: Option<(f64, f64)>, decimals: usize| {
-        interval
-            .map_or(String::new(), |(low, high)| format!("{low:.decimals$} to {high:.decimals$}"))
+    let ends = |interval: Option<(f64, f64)>, digits: usize| {
+        interval.map_or(String::new(), |(low, high)| format!("{low:.digits$} to {high:.digits$}"))
     };
+    let mut text = String::new();
     for shown in &tables {
-        let row = |row: &nexus_eval::leaderboard::TaskRow| {
+        let row = |row: &TaskRow| {
             let (model, value) = (row.entry.model.clone(), format!("{:.4}", row.entry.value));
             vec![row.rank.to_string(), model, value, ends(row.interval, 4), row.entry.n.to_string()]
         };
         let rows: Vec<_> = shown.rows.iter().map(row).collect();
-        println!("{}, {}\n", shown.task, shown.measure);
-        println!("{}", table(&["rank", "model", "value", "95 % interval", "n"], &rows));
+        let header = ["rank", "model", "value", "95 % interval", "n"];
+        text += &format!("{}, {}\n\n{}\n", shown.task, shown.measure, table(&header, &rows));
     }
-    let Some(ratings) = ratings else { return Ok(()) };
-    let row = |row: &nexus_eval::leaderboard::RatingRow| {
-        let Tally { wins, losses, ties } = row.tally;
-        let (rating, tally) = (format!("{:.0}", row.rating), format!("{wins}/{losses}/{ties}"));
-        vec![row.rank.to_string(), row.model.clone(), rating, ends(row.interval, 0), tally]
-    };
-    let rows: Vec<_> = ratings.rows.iter().map(row).collect();
-    println!("{}", table(&["rank", "model", "rating", "95 % interval", "won/lost/tied"], &rows));
-    if !ratings.unconnected.is_empty() {
-        println!("note: there are groups without outcomes between them: {:?}", ratings.unconnected);
+    if let Some(ratings) = ratings {
+        let row = |row: &RatingRow| {
+            let Tally { wins, losses, ties } = row.tally;
+            let (rating, tally) = (format!("{:.0}", row.rating), format!("{wins}/{losses}/{ties}"));
+            vec![row.rank.to_string(), row.model.clone(), rating, ends(row.interval, 0), tally]
+        };
+        let rows: Vec<_> = ratings.rows.iter().map(row).collect();
+        text += &table(&["rank", "model", "rating", "95 % interval", "won/lost/tied"], &rows);
+        if !ratings.unconnected.is_empty() {
+            text += &format!("\nnote: no outcomes between the groups {:?}\n", ratings.unconnected);
+        }
     }
-    Ok(())
+    Ok(std::io::stdout().write_all(text.as_bytes())?)
 }

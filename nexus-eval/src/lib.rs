@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! data file -> Document | Example | Question | Prompt -> rows of tokens -> model -> outcomes -> EvalReport
+//! EvalReport, scores by example -> quality (checks, grades, comparisons) -> report | leaderboard
 //! ```
 
 mod choice;

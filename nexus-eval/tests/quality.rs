@@ -3,8 +3,8 @@
 mod sample_report;
 
 use nexus_eval::quality::{
-    MaximumLoss, ModelScores, Pairs, RuleLimits, Rubric, Severity, TaskScores, Verdict,
-    check_loss, compare,
+    MaximumLoss, ModelScores, Pairs, Rubric, RuleLimits, Severity, TaskScores, Verdict, check_loss,
+    compare,
 };
 use nexus_eval::report::{Bottleneck, ConfusionMatrix, LatencyPercentile, ModelReport, Report};
 use nexus_eval::stats::Bootstrap;
@@ -54,7 +54,7 @@ fn a_model_at_the_limit_passes_in_one_of_twenty_cases_at_most() {
 #[test]
 fn the_number_of_further_examples_decides_most_new_samples() {
     // At n examples, loss 0 and 0.03 allowed; the number that is asked for decides in about 80 % of cases.
-    let n = 300;
+    let n = 150;
     let pattern = |i: usize, phase: usize| f64::from((i + phase) % 100 < 80);
     let before: Vec<f64> = (0..n).map(|i| pattern(i, 0)).collect();
     let after: Vec<f64> = (0..n).map(|i| pattern(i, 3)).collect();
@@ -104,14 +104,28 @@ fn rules_find_what_is_wrong_and_name_the_remedy() {
         counts: vec![vec![95, 5, 0, 0], vec![40, 60, 0, 0], vec![0, 3, 97, 0], vec![0; 4]],
     });
     let found: Vec<String> = rules_of(&model, &strict).into_iter().map(|found| found.0).collect();
-    let wanted = ["calibration", "latency", "tail_latency", "throughput", "memory", "class_recall", "absent_class", "confused_classes", "few_examples"];
+    let wanted = [
+        "calibration",
+        "latency",
+        "tail_latency",
+        "throughput",
+        "memory",
+        "class_recall",
+        "absent_class",
+        "confused_classes",
+        "few_examples",
+    ];
     assert_eq!(found, wanted);
     let findings = strict.findings(&model).unwrap();
     let of = |rule: &str| findings.iter().find(|finding| finding.rule == rule).unwrap();
     assert!(of("class_recall").evidence.contains("0.600 (60 of 100)"), "{:?}", of("class_recall"));
     assert!(of("calibration").evidence.contains("too sure"), "{:?}", of("calibration"));
-    // (0.02234 / 0.01)^2 * 2310.
-    assert!(of("few_examples").advice.as_ref().unwrap().contains("11532"), "{:?}", of("few_examples"));
+    // (2 * 1.96 * 0.0057 / 0.01)^2 * 2310 = 11532.3, rounded up.
+    assert!(
+        of("few_examples").advice.as_ref().unwrap().contains("11533"),
+        "{:?}",
+        of("few_examples")
+    );
 
     model.confusion.as_mut().unwrap().counts[0].pop();
     assert!(strict.findings(&model).is_err());
@@ -128,7 +142,8 @@ fn churn_behind_equal_scores_is_found() {
             scores: (0..200).map(|i| (i.to_string(), f64::from(!wrong(i)))).collect(),
         }],
     };
-    let models = [model("a", &|i| i % 10 == 0), model("b", &|i| i % 10 == 1), model("c", &|i| i % 2 == 0)];
+    let models =
+        [model("a", &|i| i % 10 == 0), model("b", &|i| i % 10 == 1), model("c", &|i| i % 2 == 0)];
     let comparisons = compare(&models, Pairs::WithBaseline, &Bootstrap::default()).unwrap();
     let rules = |i: usize| {
         let found = RuleLimits::default().compared(&comparisons[i]);
@@ -146,7 +161,8 @@ fn a_judged_report_is_written() {
         model.findings = RuleLimits::default().findings(model).unwrap();
     }
     let grades: String = report.models.iter().map(|m| m.grade.as_ref().unwrap().letter).collect();
-    assert_eq!(grades, "ABB");
+    // By hand: 92.9 of 100 points, 91.4 of 100, 78.0 of 95.
+    assert_eq!(grades, "AAB");
     let markdown = report.to_markdown().unwrap();
     assert!(markdown.contains("## Findings") && markdown.contains("## Grades"));
 }

@@ -49,7 +49,11 @@ pub enum Pairs {
 /// # Errors
 /// [`Error::Refused`] for fewer than two models, a name that occurs twice, models whose tasks, measures, directions or
 /// examples differ, and scores that are not finite; otherwise as [`Bootstrap::paired_means`].
-pub fn compare(models: &[ModelScores], pairs: Pairs, bootstrap: &Bootstrap) -> Result<Vec<Comparison>> {
+pub fn compare(
+    models: &[ModelScores],
+    pairs: Pairs,
+    bootstrap: &Bootstrap,
+) -> Result<Vec<Comparison>> {
     check(models)?;
     let mut comparisons = Vec::new();
     for second in 1..models.len() {
@@ -69,7 +73,8 @@ pub fn compare(models: &[ModelScores], pairs: Pairs, bootstrap: &Bootstrap) -> R
 }
 
 fn check(models: &[ModelScores]) -> Result<()> {
-    let Some((first, others)) = models.split_first().filter(|(_, others)| !others.is_empty()) else {
+    let Some((first, others)) = models.split_first().filter(|(_, others)| !others.is_empty())
+    else {
         return Err(Error::Refused("a comparison needs at least two models".into()));
     };
     if first.tasks.is_empty() {
@@ -95,11 +100,16 @@ fn check(models: &[ModelScores]) -> Result<()> {
     Ok(())
 }
 
-fn pair(baseline: &ModelScores, candidate: &ModelScores, bootstrap: &Bootstrap) -> Result<Comparison> {
+fn pair(
+    baseline: &ModelScores,
+    candidate: &ModelScores,
+    bootstrap: &Bootstrap,
+) -> Result<Comparison> {
     let (mut differences, mut flips) = (Vec::new(), Vec::new());
     for task in &baseline.tasks {
         let name = format!("{}, {}", task.task, task.measure);
-        let twin = candidate.tasks.iter().find(|t| t.task == task.task && t.measure == task.measure);
+        let twin =
+            candidate.tasks.iter().find(|t| t.task == task.task && t.measure == task.measure);
         let Some(twin) = twin.filter(|twin| twin.higher_is_better == task.higher_is_better) else {
             return Err(Error::Refused(format!(
                 "model '{}' has no scores for {name} with the same better side",
@@ -172,7 +182,10 @@ fn changes(task: &TaskScores, after: &[f64]) -> Result<Flips> {
     let after: Vec<bool> = after.iter().map(|&score| right(score)).collect();
     let only = |these: &[bool], those: &[bool]| {
         let examples = task.scores.iter().zip(these.iter().zip(those));
-        examples.filter(|(_, (this, that))| **this && !**that).map(|((id, _), _)| id.clone()).collect()
+        examples
+            .filter(|(_, (this, that))| **this && !**that)
+            .map(|((id, _), _)| id.clone())
+            .collect()
     };
     Ok(Flips {
         task: task.task.clone(),
@@ -212,7 +225,10 @@ mod tests {
         let flips = &found[0].flips[0];
         assert_eq!(flips.lost.len(), 10);
         assert_eq!(flips.gained, ["39"]);
-        assert_eq!(flips.counts, PairedOutcomes { both: 20, only_first: 10, only_second: 1, neither: 9 });
+        assert_eq!(
+            flips.counts,
+            PairedOutcomes { both: 20, only_first: 10, only_second: 1, neither: 9 }
+        );
         // Binomial: 2 (1 + 11) / 2^11.
         let difference = &found[0].differences[0];
         assert!((difference.p_value - 24.0 / 2048.0).abs() < 1e-12, "{difference:?}");
@@ -228,7 +244,10 @@ mod tests {
             .iter()
             .enumerate()
             .map(|(i, &(right, shift))| {
-                let tasks = vec![scores("accuracy", true, &first_right(right)), scores("loss", false, &loss(shift))];
+                let tasks = vec![
+                    scores("accuracy", true, &first_right(right)),
+                    scores("loss", false, &loss(shift)),
+                ];
                 model(&i.to_string(), tasks)
             })
             .collect();
@@ -251,7 +270,8 @@ mod tests {
     fn what_is_not_the_same_is_refused() {
         let good = model("a", vec![scores("accuracy", true, &[1.0, 0.0])]);
         let refuse = |other: ModelScores, why: &str| {
-            let error = compare(&[good.clone(), other], Pairs::All, &Bootstrap::default()).unwrap_err();
+            let error =
+                compare(&[good.clone(), other], Pairs::All, &Bootstrap::default()).unwrap_err();
             assert!(error.to_string().contains(why), "{error}");
         };
         refuse(good.clone(), "twice");

@@ -162,7 +162,9 @@ impl Criterion {
         }
         match self.none.is_finite() && self.full.is_finite() && self.none != self.full {
             true => Ok(()),
-            false => Err(Error::config(field("full"), self.full, "a finite number other than none")),
+            false => {
+                Err(Error::config(field("full"), self.full, "a finite number other than none"))
+            }
         }
     }
 
@@ -219,8 +221,12 @@ mod tests {
             higher_is_better: true,
         };
         let loss = Measure { name: "loss".into(), higher_is_better: false, ..measure.clone() };
-        let report =
-            EvalReport { task: "t".into(), measures: vec![loss, measure], examples: 10, seconds: 0.0 };
+        let report = EvalReport {
+            task: "t".into(),
+            measures: vec![loss, measure],
+            examples: 10,
+            seconds: 0.0,
+        };
         ModelReport { name: "m".into(), evaluations: vec![report], ..ModelReport::default() }
     }
 
@@ -249,7 +255,8 @@ mod tests {
 
     #[test]
     fn letters_and_what_gets_none() {
-        let letters: String = [100.0, 90.0, 89.9, 80.0, 70.0, 60.0, 59.9, 0.0].map(letter).into_iter().collect();
+        let letters: String =
+            [100.0, 90.0, 89.9, 80.0, 70.0, 60.0, 59.9, 0.0].map(letter).into_iter().collect();
         assert_eq!(letters, "AABBCDFF");
         let mut speed_alone = model(0.9);
         speed_alone.evaluations.clear();

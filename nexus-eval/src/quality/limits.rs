@@ -97,9 +97,15 @@ pub fn check_loss(
     let binary = baseline.iter().chain(candidate).all(|&score| score == 0.0 || score == 1.0);
     let interval = match loss {
         MaximumLoss::Absolute(allowed) if binary => {
-            let right = |scores: &[f64]| scores.iter().map(|&s| (s == 1.0) == higher_is_better).collect::<Vec<_>>();
+            let right = |scores: &[f64]| {
+                scores.iter().map(|&s| (s == 1.0) == higher_is_better).collect::<Vec<_>>()
+            };
             let table = PairedOutcomes::count(&right(candidate), &right(baseline))?;
-            table.interval(LEVEL).map(|i| Interval { low: i.low + allowed, high: i.high + allowed, ..i })
+            table.interval(LEVEL).map(|i| Interval {
+                low: i.low + allowed,
+                high: i.high + allowed,
+                ..i
+            })
         }
         _ if n < FEWEST => None,
         _ => Some(mean_interval(&Summary::of(&margins)?, LEVEL)?),
@@ -299,15 +305,20 @@ mod tests {
     #[test]
     fn a_statistic_of_means_agrees_with_the_means() {
         let base: Vec<f64> = (0..400).map(|i| f64::from(i * 31 % 97) / 97.0).collect();
-        let candidate: Vec<f64> = base.iter().enumerate().map(|(i, b)| b - 0.02 * ((i * 17 % 5) as f64 - 1.0)).collect();
+        let candidate: Vec<f64> =
+            base.iter().enumerate().map(|(i, b)| b - 0.02 * ((i * 17 % 5) as f64 - 1.0)).collect();
         let loss = MaximumLoss::Absolute(0.03);
         let exact = check_loss("m", &base, &candidate, true, loss).unwrap();
         let mean = |values: &[f64]| {
             let values = values.to_vec();
-            move |drawn: &[usize]| Some(drawn.iter().map(|&i| values[i]).sum::<f64>() / drawn.len() as f64)
+            move |drawn: &[usize]| {
+                Some(drawn.iter().map(|&i| values[i]).sum::<f64>() / drawn.len() as f64)
+            }
         };
         let bootstrap = Bootstrap::default();
-        let found = check_statistic_loss("m", 400, mean(&base), mean(&candidate), true, loss, &bootstrap).unwrap();
+        let found =
+            check_statistic_loss("m", 400, mean(&base), mean(&candidate), true, loss, &bootstrap)
+                .unwrap();
         assert!((exact.value - found.value).abs() < 1e-12);
         let (x, y) = (exact.interval.unwrap(), found.interval.unwrap());
         // Quantiles of 1,000 resamples vary by about 5 % of the width.

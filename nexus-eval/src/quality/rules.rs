@@ -83,7 +83,14 @@ impl RuleLimits {
         for d in &comparison.differences {
             let evidence = format!(
                 "{} ({}) is {:.4}, {baseline} has {:.4}; difference {:+.4} ({:+.4} to {:+.4}), corrected p {:.4}",
-                d.measure, d.task, d.candidate, d.baseline, d.difference, d.interval.low, d.interval.high, d.p_adjusted
+                d.measure,
+                d.task,
+                d.candidate,
+                d.baseline,
+                d.difference,
+                d.interval.low,
+                d.interval.high,
+                d.p_adjusted
             );
             match d.direction() {
                 Direction::Better => found.note("better", evidence),
@@ -110,7 +117,11 @@ impl RuleLimits {
                     flips.lost.len(),
                     flips.gained.len()
                 );
-                found.warn("churn", evidence, "Inspect the changed answers: equal scores hide them.");
+                found.warn(
+                    "churn",
+                    evidence,
+                    "Inspect the changed answers: equal scores hide them.",
+                );
             }
         }
         found.findings
@@ -129,9 +140,14 @@ impl RuleLimits {
             true => "too sure (a temperature above 1 helps)",
             false => "not sure enough (a temperature below 1 helps)",
         };
-        let evidence =
-            format!("the expected calibration error is {ece:.4} over {n} answers, above {limit}; the model is {lean}");
-        found.warn("calibration", evidence, "Fit a temperature on held-out data and divide the logits by it.");
+        let evidence = format!(
+            "the expected calibration error is {ece:.4} over {n} answers, above {limit}; the model is {lean}"
+        );
+        found.warn(
+            "calibration",
+            evidence,
+            "Fit a temperature on held-out data and divide the logits by it.",
+        );
     }
 
     fn speed(&self, model: &ModelReport, found: &mut Found<'_>) {
@@ -150,31 +166,36 @@ impl RuleLimits {
                 }
                 Some(seconds) => {
                     let (seconds, goal) = (1e3 * seconds, 1e3 * goal.seconds);
-                    found.note("latency", format!("P{quantile} is {seconds:.1} ms, within the objective of {goal:.1} ms"));
+                    found.note(
+                        "latency",
+                        format!(
+                            "P{quantile} is {seconds:.1} ms, within the objective of {goal:.1} ms"
+                        ),
+                    );
                 }
                 None => {}
             }
         }
         if let (Some(limit), Some(half), Some(late)) =
             (self.tail, performance.latency_at(0.5), performance.latency_at(0.99))
+            && late > limit * half
         {
-            if late > limit * half {
-                let evidence = format!(
-                    "P99 is {:.1} ms, {:.1} times the median of {:.1} ms",
-                    1e3 * late,
-                    late / half,
-                    1e3 * half
-                );
-                let advice = "Bound the length of requests or sort them by length, and look for queueing at this load.";
-                found.warn("tail_latency", evidence, advice);
-            }
+            let evidence = format!(
+                "P99 is {:.1} ms, {:.1} times the median of {:.1} ms",
+                1e3 * late,
+                late / half,
+                1e3 * half
+            );
+            let advice = "Bound the length of requests or sort them by length, and look for queueing at this load.";
+            found.warn("tail_latency", evidence, advice);
         }
-        if let (Some(wanted), Some(rate)) = (self.requests_per_second, performance.requests_per_second) {
-            if rate < wanted {
-                let evidence = format!("{rate:.1} requests/s are answered, below {wanted:.1}");
-                let advice = "Batch requests that arrive together, or add instances.";
-                found.problem("throughput", evidence, advice);
-            }
+        if let (Some(wanted), Some(rate)) =
+            (self.requests_per_second, performance.requests_per_second)
+            && rate < wanted
+        {
+            let evidence = format!("{rate:.1} requests/s are answered, below {wanted:.1}");
+            let advice = "Batch requests that arrive together, or add instances.";
+            found.problem("throughput", evidence, advice);
         }
     }
 
@@ -183,9 +204,13 @@ impl RuleLimits {
         let (Some(budget), Some(peak)) = (self.memory_bytes, peak) else { return };
         if peak > budget {
             let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
-            let evidence =
-                format!("peak memory is {:.2} GiB, above the budget of {:.2} GiB", gib(peak), gib(budget));
-            let advice = "Quantize the weights: int8 takes about a quarter of f32, int4 about an eighth.";
+            let evidence = format!(
+                "peak memory is {:.2} GiB, above the budget of {:.2} GiB",
+                gib(peak),
+                gib(budget)
+            );
+            let advice =
+                "Quantize the weights: int8 takes about a quarter of f32, int4 about an eighth.";
             found.problem("memory", evidence, advice);
         }
     }
@@ -200,10 +225,17 @@ impl RuleLimits {
             let others = (sums.0 - right, sums.1 - n);
             if n == 0 {
                 let evidence = format!("class '{label}' has no example; its recall is not known");
-                found.warn("absent_class", evidence, &format!("Add examples of class '{label}' to the evaluation."));
+                found.warn(
+                    "absent_class",
+                    evidence,
+                    &format!("Add examples of class '{label}' to the evaluation."),
+                );
                 continue;
             }
-            let (Some(gap), Ok(interval)) = (self.recall_gap, newcombe((right, n), others, 0.95)) else { continue };
+            let (Some(gap), Ok(interval)) = (self.recall_gap, newcombe((right, n), others, 0.95))
+            else {
+                continue;
+            };
             if interval.high < -gap {
                 let share = |(right, n): (u64, u64)| right as f64 / n as f64;
                 let evidence = format!(
@@ -214,8 +246,9 @@ impl RuleLimits {
                     interval.low,
                     interval.high
                 );
-                let advice =
-                    format!("Collect more training examples of class '{label}', or weight it in the loss.");
+                let advice = format!(
+                    "Collect more training examples of class '{label}', or weight it in the loss."
+                );
                 found.problem("class_recall", evidence, &advice);
             }
         }
@@ -223,8 +256,10 @@ impl RuleLimits {
             let share = count as f64 / matrix.of_class(target).max(1) as f64;
             if self.confusion.is_some_and(|limit| share > limit) {
                 let (target, answer) = (&matrix.labels[target], &matrix.labels[answer]);
-                let evidence =
-                    format!("{count} examples of class '{target}' ({:.1} %) are taken for '{answer}'", 100.0 * share);
+                let evidence = format!(
+                    "{count} examples of class '{target}' ({:.1} %) are taken for '{answer}'",
+                    100.0 * share
+                );
                 let advice = format!(
                     "Check that labels tell '{target}' from '{answer}', and add examples that differ in just that."
                 );
@@ -238,7 +273,9 @@ impl RuleLimits {
         for report in &model.evaluations {
             let Some(measure) = report.measures.first() else { continue };
             let share = measure.higher_is_better && (0.0..=1.0).contains(&measure.value);
-            let Some(interval) = model.interval(&report.task, measure).filter(|_| share) else { continue };
+            let Some(interval) = model.interval(&report.task, measure).filter(|_| share) else {
+                continue;
+            };
             let width = interval.high - interval.low;
             if width > limit {
                 // Widths shrink with the root of the number of examples.
@@ -247,7 +284,8 @@ impl RuleLimits {
                     "{} ({}) of {} examples is known to {:.3} only ({:.4} to {:.4})",
                     measure.name, report.task, measure.n, width, interval.low, interval.high
                 );
-                let advice = format!("Evaluate on about {wanted} examples for an interval of {limit}.");
+                let advice =
+                    format!("Evaluate on about {wanted} examples for an interval of {limit}.");
                 found.warn("few_examples", evidence, &advice);
             }
         }
@@ -260,13 +298,21 @@ fn checks(model: &ModelReport, found: &mut Found<'_>) {
         match check.verdict {
             Verdict::Pass => {}
             Verdict::Fail => {
-                found.problem("check", evidence, "Do not ship this model for this use; see the other findings.");
+                found.problem(
+                    "check",
+                    evidence,
+                    "Do not ship this model for this use; see the other findings.",
+                );
             }
             Verdict::NotEnoughData { more_examples: Some(n) } => {
                 found.warn("check", evidence, &format!("Evaluate on about {n} more examples."));
             }
             Verdict::NotEnoughData { more_examples: None } => {
-                found.warn("check", evidence, "Give a measure with its spread, or move the limit away from the value.");
+                found.warn(
+                    "check",
+                    evidence,
+                    "Give a measure with its spread, or move the limit away from the value.",
+                );
             }
         }
     }
@@ -275,12 +321,18 @@ fn checks(model: &ModelReport, found: &mut Found<'_>) {
 /// What makes a model faster, by what holds it back.
 fn faster(bottleneck: Option<Bottleneck>) -> &'static str {
     match bottleneck {
-        Some(Bottleneck::Compute) => "Quantize weights and activations to int8: the time goes into arithmetic.",
+        Some(Bottleneck::Compute) => {
+            "Quantize weights and activations to int8: the time goes into arithmetic."
+        }
         Some(Bottleneck::MemoryBandwidth) => {
             "Quantize the weights to int8 or int4: the time goes into reading them, and activations can stay as they are."
         }
-        Some(Bottleneck::Queue) => "Add instances or batch requests: the time goes into waiting for other requests.",
-        None => "Measure what holds the model back (arithmetic, memory, waiting) before choosing a remedy.",
+        Some(Bottleneck::Queue) => {
+            "Add instances or batch requests: the time goes into waiting for other requests."
+        }
+        None => {
+            "Measure what holds the model back (arithmetic, memory, waiting) before choosing a remedy."
+        }
     }
 }
 

@@ -55,41 +55,41 @@ impl ModelReport {
     /// [`Error::Refused`] as [`Report::check`], for one model.
     pub fn check(&self) -> Result<()> {
         let model = self;
-    let of = |what: &str| format!("model '{}', {what}", model.name);
-    for report in &model.evaluations {
-        finite(&of(&report.task), &[report.seconds])?;
-        for measure in &report.measures {
-            let place = of(&format!("{}, {}", report.task, measure.name));
-            finite(&place, &[measure.value, measure.stderr.unwrap_or(0.0)])?;
+        let of = |what: &str| format!("model '{}', {what}", model.name);
+        for report in &model.evaluations {
+            finite(&of(&report.task), &[report.seconds])?;
+            for measure in &report.measures {
+                let place = of(&format!("{}, {}", report.task, measure.name));
+                finite(&place, &[measure.value, measure.stderr.unwrap_or(0.0)])?;
+            }
+        }
+        for given in &model.intervals {
+            let place = of(&format!("{}, interval of {}", given.task, given.measure));
+            finite(&place, &[given.interval.low, given.interval.high, given.interval.level])?;
+        }
+        for check in &model.checks {
+            let (low, high) =
+                check.interval.map_or((0.0, 0.0), |interval| (interval.low, interval.high));
+            finite(&of(&check.criterion), &[check.value, check.limit, low, high])?;
+        }
+        if let Some(grade) = &model.grade {
+            finite(&of("grade"), &[grade.percent])?;
+            for criterion in &grade.criteria {
+                let numbers = [criterion.value, criterion.points, criterion.of];
+                finite(&of(&format!("grade, {}", criterion.criterion)), &numbers)?;
+            }
+        }
+        if let Some(matrix) = &model.confusion {
+            check_confusion(&of("confusion matrix"), matrix)?;
+        }
+        if let Some(diagram) = &model.reliability {
+            check_reliability(&of("reliability diagram"), diagram)?;
+        }
+        match &model.performance {
+            Some(performance) => check_performance(&of("performance"), performance),
+            None => Ok(()),
         }
     }
-    for given in &model.intervals {
-        let place = of(&format!("{}, interval of {}", given.task, given.measure));
-        finite(&place, &[given.interval.low, given.interval.high, given.interval.level])?;
-    }
-    for check in &model.checks {
-        let (low, high) =
-            check.interval.map_or((0.0, 0.0), |interval| (interval.low, interval.high));
-        finite(&of(&check.criterion), &[check.value, check.limit, low, high])?;
-    }
-    if let Some(grade) = &model.grade {
-        finite(&of("grade"), &[grade.percent])?;
-        for criterion in &grade.criteria {
-            let numbers = [criterion.value, criterion.points, criterion.of];
-            finite(&of(&format!("grade, {}", criterion.criterion)), &numbers)?;
-        }
-    }
-    if let Some(matrix) = &model.confusion {
-        check_confusion(&of("confusion matrix"), matrix)?;
-    }
-    if let Some(diagram) = &model.reliability {
-        check_reliability(&of("reliability diagram"), diagram)?;
-    }
-    match &model.performance {
-        Some(performance) => check_performance(&of("performance"), performance),
-        None => Ok(()),
-    }
-}
 }
 
 fn check_confusion(place: &str, matrix: &ConfusionMatrix) -> Result<()> {

@@ -18,8 +18,8 @@ mod plot;
 mod sections;
 
 pub use data::{
-    Bottleneck, ConfusionMatrix, LatencyPercentile, MeasureInterval, ModelReport, Performance, ReliabilityBin,
-    ReliabilityDiagram,
+    Bottleneck, ConfusionMatrix, LatencyPercentile, MeasureInterval, ModelReport, Performance,
+    ReliabilityBin, ReliabilityDiagram,
 };
 
 use crate::quality::Comparison;
@@ -49,7 +49,7 @@ pub struct Report {
     /// When it was made, in words; `None` keeps reports of the same results equal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created: Option<String>,
-    /// The models; the first is the baseline of comparisons without another one.
+    /// The models, in the order in which they are shown.
     pub models: Vec<ModelReport>,
     /// Models against each other.
     #[serde(default)]

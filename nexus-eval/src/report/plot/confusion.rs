@@ -29,7 +29,7 @@ fn picture(label: &str, matrix: &ConfusionMatrix, width: i32, class: &str) -> Re
     let classes = matrix.labels.len().max(1) as f64;
     let wide = f64::from(width);
     let longest = matrix.labels.iter().map(|name| name.chars().count()).max().unwrap_or(0);
-    let names = (LETTER * (longest as f64 + 4.0)).clamp(56.0, (0.32 * wide).max(104.0).min(200.0));
+    let names = (LETTER * (longest as f64 + 4.0)).clamp(56.0, (0.32 * wide).clamp(104.0, 200.0));
     let cell = ((wide - names - 2.0) / classes).clamp(1.0, 72.0);
     let layout = Layout { names, cell, named: cell >= 13.0 };
     let height = Layout::TOP + cell * classes + 4.0;

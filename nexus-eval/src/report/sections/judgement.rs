@@ -80,9 +80,11 @@ pub(super) fn grades(report: &Report, page: &mut Page) -> Result<()> {
         .collect();
     page.table("Points", &["model", "criterion", "value", "points", "of"], &rows);
     for (model, grade) in graded() {
-        let mut words = format!("{}: {}, {:.1} % of the points.", model.name, grade.letter, grade.percent);
+        let mut words =
+            format!("{}: {}, {:.1} % of the points.", model.name, grade.letter, grade.percent);
         if !grade.missing.is_empty() {
-            words += &format!(" Not judged, since there is no number: {}.", grade.missing.join(", "));
+            words +=
+                &format!(" Not judged, since there is no number: {}.", grade.missing.join(", "));
         }
         page.paragraph("note", &words);
     }
