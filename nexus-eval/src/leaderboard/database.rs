@@ -45,9 +45,8 @@ pub(super) fn open(path: &Path, create: bool) -> Result<Connection> {
     let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     if create {
         flags |= OpenFlags::SQLITE_OPEN_CREATE;
-    } else if !path.is_file() {
-        let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
-        return Err(Error::io("open", path)(missing));
+    } else {
+        std::fs::metadata(path).map_err(Error::io("open", path))?;
     }
     let translate = |error| translate(path, error);
     let mut connection = Connection::open_with_flags(path, flags).map_err(translate)?;

@@ -211,8 +211,8 @@ fn decide(
                 }
             };
             let reason = format!(
-                "{value:.6} of {n} examples; with 95 % certainty at least {low:.6}, and at most {high:.6}, \
-                 against {limit}"
+                "{value:.6} of {n} examples; with 95 % certainty at least {low:.6}, and at most {high:.6}; the limit is \
+                 {limit}"
             );
             (verdict, reason)
         }

@@ -81,23 +81,29 @@ impl RuleLimits {
         let mut found = Found { model: &comparison.candidate, findings: Vec::new() };
         let baseline = &comparison.baseline;
         for d in &comparison.differences {
+            let p = if d.p_adjusted < 1e-4 {
+                "below 0.0001".into()
+            } else {
+                format!("{:.4}", d.p_adjusted)
+            };
             let evidence = format!(
-                "{} ({}) is {:.4}, {baseline} has {:.4}; difference {:+.4} ({:+.4} to {:+.4}), corrected p {:.4}",
+                "{} ({}) is {:.4}, that of {baseline} {:.4}; the difference is {:+.4} ({:+.4} to {:+.4}), the \
+                 corrected p {p}",
                 d.measure,
                 d.task,
                 d.candidate,
                 d.baseline,
                 d.difference,
                 d.interval.low,
-                d.interval.high,
-                d.p_adjusted
+                d.interval.high
             );
             match d.direction() {
                 Direction::Better => found.note("better", evidence),
                 Direction::Worse => {
-                    let advice = "Look at the answers that were lost, listed in the comparison, before this model \
-                                  replaces the baseline.";
-                    found.warn("worse", evidence, advice);
+                    let advice = format!(
+                        "Look at the answers that were lost before this model replaces {baseline}."
+                    );
+                    found.warn("worse", evidence, &advice);
                 }
                 Direction::Undecided => {}
             }

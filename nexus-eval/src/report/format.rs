@@ -23,6 +23,11 @@ pub(super) fn interval(interval: &Interval) -> String {
     format!("{} to {}", number(interval.low), number(interval.high))
 }
 
+/// `low to high` of a difference.
+pub(super) fn signed_interval(interval: &Interval) -> String {
+    format!("{} to {}", signed(interval.low), signed(interval.high))
+}
+
 /// A p-value.
 pub(super) fn p_value(p: f64) -> String {
     if p < 0.0001 { "< 0.0001".into() } else { format!("{p:.4}") }

@@ -57,7 +57,7 @@ impl Report {
                         plain(&d.task),
                         plain(&d.measure),
                         format::signed(d.difference),
-                        format::interval(&d.interval),
+                        format::signed_interval(&d.interval),
                         format::p_value(d.p_adjusted),
                         d.direction().word().into(),
                         d.n.to_string(),
@@ -68,6 +68,7 @@ impl Report {
                 ["task", "measure", "difference", "interval", "corrected p", "outcome", "n"];
             section(text, &title, &header, &rows);
             for flips in &comparison.flips {
+                *text += "\n";
                 for (what, ids) in [("lost", &flips.lost), ("gained", &flips.gained)] {
                     let mut shown: Vec<String> =
                         ids.iter().take(LISTED).map(|id| plain(id)).collect();
@@ -142,7 +143,7 @@ impl Report {
                 let advice =
                     finding.advice.as_ref().map_or(String::new(), |a| format!(" {}", plain(a)));
                 findings += &format!(
-                    "- **{}** ({}): {}: {}{advice}\n",
+                    "- **{}** ({}): {}: {}.{advice}\n",
                     finding.severity.word(),
                     plain(&finding.rule),
                     plain(&finding.model),

@@ -99,11 +99,7 @@ fn row(difference: &Difference) -> Vec<Cell> {
         Cell::Number(format::number(d.baseline)),
         Cell::Number(format::number(d.candidate)),
         Cell::Number(format::signed(d.difference)),
-        Cell::Number(format!(
-            "{} to {}",
-            format::signed(d.interval.low),
-            format::signed(d.interval.high)
-        )),
+        Cell::Number(format::signed_interval(&d.interval)),
         Cell::Number(format::p_value(d.p_adjusted)),
         Cell::Number(d.n.to_string()),
         Cell::Text(d.test.clone()),

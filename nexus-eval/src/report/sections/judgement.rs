@@ -18,7 +18,7 @@ pub(super) fn findings(report: &Report, page: &mut Page) -> Result<()> {
             Severity::Note => "plain",
         };
         page.raw("<li><div>").badge(kind, finding.severity.word()).raw("</div><div>");
-        page.paragraph("evidence", &format!("{}: {}", finding.model, finding.evidence));
+        page.paragraph("evidence", &format!("{}: {}.", finding.model, finding.evidence));
         if let Some(advice) = &finding.advice {
             page.paragraph("advice", advice);
         }
