@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! data file -> Document | Example | Question | Prompt -> rows of tokens -> model -> outcomes -> EvalReport
+//! EvalReport, scores by example -> quality (checks, grades, comparisons) -> report | leaderboard
 //! ```
 //!
 //! The parts that need no model: [`metrics`] of predictions, [`stats`] of samples, [`ab`] tests.
@@ -14,10 +15,13 @@ pub mod ab;
 mod choice;
 mod classification;
 mod exact_match;
+pub mod leaderboard;
 mod likelihood;
 pub mod metrics;
 mod perplexity;
 mod prompt;
+pub mod quality;
+pub mod report;
 pub mod stats;
 mod windows;
 
