@@ -15,6 +15,7 @@ mod likelihood;
 mod perplexity;
 mod prompt;
 pub mod stats;
+pub mod task;
 mod windows;
 
 pub use choice::{Choice, ChoiceOptions, ChoiceOutcome, Question};

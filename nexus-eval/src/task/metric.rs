@@ -1,0 +1,340 @@
+//! The measures of a task: `metric_list`.
+
+use super::config::OutputType;
+use super::keys::Keys;
+use super::python_random::PythonRandom;
+use super::regex::Pattern;
+use super::text_metric::{TEXT_METRICS, TextMetric, TextPair, TextScore};
+use crate::Result;
+use crate::stats;
+use serde_json::{Value, json};
+
+/// A measure of a task.
+///
+/// | output type | measures | default |
+/// |---|---|---|
+/// | `multiple_choice` | `acc`, `acc_norm` (log-likelihood by characters), `acc_bytes` (by bytes), `acc_mutual_info` (less that of the choice without the context), `exact_match` (the right choice is also the greedy one) | `acc`, `acc_norm` |
+/// | `loglikelihood` | `perplexity` (`exp` of the mean negative log-likelihood of a continuation), `acc` (it is the greedy one) | both |
+/// | `loglikelihood_rolling` | `word_perplexity`, `byte_perplexity`, `bits_per_byte`; per word or byte of the original text, over all documents | all |
+/// | `generate_until` | `exact_match` (options `regexes_to_ignore`, `ignore_case`, `ignore_punctuation`, `ignore_numbers`) and measures of texts | `exact_match` |
+/// | `classification` | `acc`, `macro_f1` | both |
+///
+/// Of equals the first choice is taken. Standard errors are those of the harness: of a mean `s / sqrt(n)`, of `perplexity`
+/// and of measures of a corpus by the bootstrap with the same draws, else none.
+#[derive(Clone, Debug)]
+pub(super) struct Metric {
+    pub(super) name: String,
+    pub(super) kind: Kind,
+    pub(super) higher_is_better: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Kind {
+    Acc,
+    AccNorm,
+    AccBytes,
+    AccMutualInfo,
+    Greedy,
+    Perplexity,
+    WordPerplexity,
+    BytePerplexity,
+    BitsPerByte,
+    ExactMatch(Normal),
+    Text(TextMetric),
+    MacroF1,
+}
+
+/// The value of a measure for one document.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Sample {
+    Number(f64),
+    /// A log-likelihood and the number of units that it is spread over.
+    Weighted(f64, usize),
+    Texts(TextPair),
+    /// The right class and the answer.
+    Classes(usize, usize),
+}
+
+/// How texts are made equal before `exact_match` compares them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Normal {
+    ignore: Vec<Pattern>,
+    case: bool,
+    punctuation: bool,
+    numbers: bool,
+}
+
+/// Resamples of measures of a corpus, which are slow: the harness's.
+const CORPUS_RESAMPLES: usize = 100;
+/// Resamples that share one seed in the harness.
+const CHUNK: usize = 1000;
+
+impl Metric {
+    pub(super) fn read_all(list: Option<Vec<Keys>>, kind: OutputType) -> Result<Vec<Self>> {
+        let metrics: Vec<Self> = match list {
+            Some(list) => {
+                list.into_iter().map(|keys| Self::read(keys, kind)).collect::<Result<_>>()?
+            }
+            None => {
+                let of = |name: &&str| Self::known(name, kind, Normal::default());
+                Self::defaults(kind).iter().filter_map(of).collect()
+            }
+        };
+        Ok(metrics)
+    }
+
+    fn defaults(kind: OutputType) -> &'static [&'static str] {
+        match kind {
+            OutputType::MultipleChoice => &["acc", "acc_norm"],
+            OutputType::LogLikelihood => &["perplexity", "acc"],
+            OutputType::LogLikelihoodRolling => {
+                &["word_perplexity", "byte_perplexity", "bits_per_byte"]
+            }
+            OutputType::GenerateUntil => &["exact_match"],
+            OutputType::Classification => &["acc", "macro_f1"],
+        }
+    }
+
+    fn read(mut keys: Keys, kind: OutputType) -> Result<Self> {
+        let place = keys.place.clone();
+        let name = keys.needed_text("metric")?;
+        let mut normal = Normal::default();
+        if kind == OutputType::GenerateUntil && name == "exact_match" {
+            let patterns = keys.texts("regexes_to_ignore")?.unwrap_or_default();
+            normal = Normal {
+                ignore: patterns.iter().map(|p| Pattern::new(p, &place)).collect::<Result<_>>()?,
+                case: keys.flag("ignore_case")?.unwrap_or(false),
+                punctuation: keys.flag("ignore_punctuation")?.unwrap_or(false),
+                numbers: keys.flag("ignore_numbers")?.unwrap_or(false),
+            };
+        }
+        let Some(mut metric) = Self::known(&name, kind, normal) else {
+            let names = [
+                "acc",
+                "acc_norm",
+                "acc_bytes",
+                "acc_mutual_info",
+                "exact_match",
+                "perplexity",
+                "word_perplexity",
+                "byte_perplexity",
+                "bits_per_byte",
+                "macro_f1",
+            ];
+            let texts = TEXT_METRICS.iter().map(|metric| metric.name);
+            let known = |name: &&str| Self::known(name, kind, Normal::default()).is_some();
+            let known: Vec<&str> = names.into_iter().chain(texts).filter(known).collect();
+            let (kind, known) = (kind.name(), known.join(", "));
+            return Err(place.error(format!("{kind} has no metric {name:?}; it has {known}")));
+        };
+        // Which implementation a measure of texts has is settled here.
+        keys.flag("hf_evaluate")?;
+        let own = metric.aggregation();
+        if let Some(found) = keys.text("aggregation")?.filter(|found| found != own) {
+            return Err(place.error(format!("{name} is aggregated by {own:?}, not {found:?}")));
+        }
+        metric.higher_is_better = keys.flag("higher_is_better")?.unwrap_or(metric.higher_is_better);
+        keys.finish(&format!("the metric {name:?}"))?;
+        Ok(metric)
+    }
+
+    fn known(name: &str, output: OutputType, normal: Normal) -> Option<Self> {
+        use OutputType::{
+            Classification, GenerateUntil, LogLikelihood, LogLikelihoodRolling, MultipleChoice,
+        };
+        let kind = match (name, output) {
+            ("acc", MultipleChoice | LogLikelihood | Classification) => Kind::Acc,
+            ("acc_norm", MultipleChoice) => Kind::AccNorm,
+            ("acc_bytes", MultipleChoice) => Kind::AccBytes,
+            ("acc_mutual_info", MultipleChoice) => Kind::AccMutualInfo,
+            ("exact_match", MultipleChoice) => Kind::Greedy,
+            ("perplexity", LogLikelihood) => Kind::Perplexity,
+            ("word_perplexity", LogLikelihoodRolling) => Kind::WordPerplexity,
+            ("byte_perplexity", LogLikelihoodRolling) => Kind::BytePerplexity,
+            ("bits_per_byte", LogLikelihoodRolling) => Kind::BitsPerByte,
+            ("exact_match", GenerateUntil) => Kind::ExactMatch(normal),
+            ("macro_f1", Classification) => Kind::MacroF1,
+            (_, GenerateUntil) => {
+                Kind::Text(*TEXT_METRICS.iter().find(|metric| metric.name == name)?)
+            }
+            _ => return None,
+        };
+        let higher_is_better = match &kind {
+            Kind::Perplexity | Kind::WordPerplexity | Kind::BytePerplexity | Kind::BitsPerByte => {
+                false
+            }
+            Kind::Text(metric) => metric.higher_is_better,
+            _ => true,
+        };
+        Some(Self { name: name.into(), kind, higher_is_better })
+    }
+
+    /// The harness's name of how the values of documents become one.
+    fn aggregation(&self) -> &str {
+        match &self.kind {
+            Kind::Perplexity => "perplexity",
+            Kind::WordPerplexity | Kind::BytePerplexity => "weighted_perplexity",
+            Kind::BitsPerByte => "bits_per_byte",
+            Kind::Text(TextMetric { score: TextScore::Corpus(_), .. }) | Kind::MacroF1 => {
+                &self.name
+            }
+            _ => "mean",
+        }
+    }
+
+    /// The value over all documents; `None` where there is none to divide by.
+    pub(super) fn aggregate(&self, samples: &[&Sample]) -> Result<Option<f64>> {
+        let numbers = || samples.iter().filter_map(|sample| sample.number());
+        let mean = || stats::mean(&numbers().collect::<Vec<_>>()).map(|mean| mean.value);
+        let per_unit = || {
+            let pair = |sample: &&Sample| match sample {
+                Sample::Weighted(sum, units) => (*sum, *units),
+                _ => (0.0, 0),
+            };
+            let (sum, units) =
+                samples.iter().map(pair).fold((0.0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
+            (units > 0).then(|| -sum / units as f64)
+        };
+        Ok(match &self.kind {
+            Kind::Perplexity => mean().map(|mean| (-mean).exp()),
+            Kind::WordPerplexity | Kind::BytePerplexity => per_unit().map(f64::exp),
+            Kind::BitsPerByte => per_unit().map(|nats| nats / std::f64::consts::LN_2),
+            Kind::MacroF1 => macro_f1(samples),
+            Kind::Text(TextMetric { score: TextScore::Corpus(score), .. }) => {
+                let texts = samples.iter().filter_map(|sample| match sample {
+                    Sample::Texts(pair) => Some(pair),
+                    _ => None,
+                });
+                Some(score(&texts.collect::<Vec<_>>())?)
+            }
+            _ => mean(),
+        })
+    }
+
+    /// The standard error of [`aggregate`](Self::aggregate).
+    pub(super) fn stderr(&self, samples: &[&Sample], resamples: usize) -> Result<Option<f64>> {
+        if resamples == 0 || samples.len() < 2 {
+            return Ok(None);
+        }
+        let resamples = match &self.kind {
+            Kind::Perplexity => resamples,
+            Kind::Text(TextMetric { score: TextScore::Corpus(_), .. }) => {
+                resamples.min(CORPUS_RESAMPLES)
+            }
+            _ if self.aggregation() == "mean" => {
+                let numbers: Vec<f64> =
+                    samples.iter().filter_map(|sample| sample.number()).collect();
+                return Ok(stats::mean(&numbers).and_then(|mean| mean.stderr));
+            }
+            _ => return Ok(None),
+        };
+        // Chunks of resamples, each drawn with a generator that is seeded with its number.
+        let (chunk, n) = (resamples.min(CHUNK), samples.len());
+        let mut values = Vec::with_capacity(resamples);
+        for seed in 0..resamples / chunk {
+            let mut random = PythonRandom::new(seed as u64);
+            for _ in 0..chunk {
+                let drawn: Vec<&Sample> = (0..n).map(|_| samples[random.choice(n)]).collect();
+                values.extend(self.aggregate(&drawn)?);
+            }
+        }
+        let count = values.len() as f64;
+        Ok(stats::mean(&values).and_then(|mean| mean.stderr).map(|error| error * count.sqrt()))
+    }
+}
+
+impl Sample {
+    fn number(&self) -> Option<f64> {
+        match self {
+            Self::Number(value) => Some(*value),
+            _ => None,
+        }
+    }
+
+    /// As the harness writes it into its samples.
+    pub(super) fn json(&self) -> Value {
+        match self {
+            Self::Number(value) => (*value).into(),
+            Self::Weighted(sum, units) => json!([sum, units]),
+            Self::Classes(gold, answer) => json!([gold, answer]),
+            Self::Texts(TextPair { prediction, references }) => match &references[..] {
+                [reference] => json!([reference, prediction]),
+                _ => json!([references, prediction]),
+            },
+        }
+    }
+}
+
+impl Normal {
+    /// The text as it is compared.
+    pub(super) fn of(&self, text: &str) -> Result<String> {
+        let mut text = self.ignore.iter().try_fold(text.to_owned(), |t, p| p.remove_from(&t))?;
+        if self.case {
+            text = text.to_lowercase();
+        }
+        text.retain(|c| {
+            !(self.punctuation && c.is_ascii_punctuation() || self.numbers && c.is_ascii_digit())
+        });
+        Ok(text)
+    }
+}
+
+/// The mean over the classes that occur of `2 tp / (2 tp + fp + fn)`.
+fn macro_f1(samples: &[&Sample]) -> Option<f64> {
+    let mut counts = std::collections::BTreeMap::<usize, [usize; 2]>::new();
+    for sample in samples {
+        if let Sample::Classes(gold, answer) = sample {
+            for class in [gold, answer] {
+                let count = counts.entry(*class).or_default();
+                count[0] += usize::from(gold == answer);
+                count[1] += 1;
+            }
+        }
+    }
+    let f1: Vec<f64> = counts.values().map(|[hits, all]| *hits as f64 / *all as f64).collect();
+    stats::mean(&f1).map(|mean| mean.value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn metric(name: &str, kind: OutputType) -> Metric {
+        Metric::known(name, kind, Normal::default()).unwrap()
+    }
+
+    fn close(found: Option<f64>, expected: f64) {
+        assert!((found.unwrap() - expected).abs() < 1e-12, "{found:?} {expected}");
+    }
+
+    #[test]
+    fn perplexities_by_hand() {
+        let of = |sum, units| Sample::Weighted(sum, units);
+        let (a, b) = (of(-6.0, 2), of(-3.0, 1));
+        let rolling = |name| metric(name, OutputType::LogLikelihoodRolling);
+        close(rolling("word_perplexity").aggregate(&[&a, &b]).unwrap(), 3f64.exp());
+        close(rolling("bits_per_byte").aggregate(&[&a, &b]).unwrap(), 3.0 / 2f64.ln());
+        assert_eq!(rolling("byte_perplexity").stderr(&[&a, &b], 9).unwrap(), None);
+        let perplexity = metric("perplexity", OutputType::LogLikelihood);
+        let samples = [Sample::Number(-1.0), Sample::Number(-3.0)];
+        close(perplexity.aggregate(&[&samples[0], &samples[1]]).unwrap(), 2f64.exp());
+    }
+
+    #[test]
+    fn macro_f1_by_hand() {
+        // Class 0: tp 1, fp 1, fn 0: 2/3; class 1: tp 1, fp 0, fn 1: 2/3; class 2: tp 0: 0... never: left out.
+        let samples = [(0, 0), (1, 0), (1, 1)].map(|(gold, answer)| Sample::Classes(gold, answer));
+        let samples: Vec<&Sample> = samples.iter().collect();
+        close(
+            metric("macro_f1", OutputType::Classification).aggregate(&samples).unwrap(),
+            2.0 / 3.0,
+        );
+    }
+
+    #[test]
+    fn texts_are_made_equal_as_the_options_say() {
+        let normal = Normal { case: true, punctuation: true, numbers: true, ignore: vec![] };
+        assert_eq!(normal.of("U.S.A. 51 É").unwrap(), "usa  é");
+        assert_eq!(Normal::default().of(" U.S. 5").unwrap(), " U.S. 5");
+    }
+}
