@@ -214,7 +214,6 @@ impl TaskConfig {
 const ORDER: &[&str] = &[
     "task",
     "task_alias",
-    "tag",
     "dataset_path",
     "dataset_kwargs",
     "training_split",

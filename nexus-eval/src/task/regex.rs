@@ -25,11 +25,18 @@ impl Pattern {
     /// `re.findall`, with all groups of each match: the whole match where there is no group, empty where one took no part.
     pub(super) fn find_all(&self, text: &str) -> Result<Vec<Vec<String>>> {
         let first = usize::from(self.regex.captures_len() > 1);
-        let mut all = Vec::new();
-        for captures in self.regex.captures_iter(text) {
-            let captures = captures.map_err(|why| self.failed(&why))?;
+        let (mut all, mut from) = (Vec::new(), 0);
+        while from <= text.len() {
+            let captures = self.regex.captures_from_pos(text, from);
+            let Some(captures) = captures.map_err(|why| self.failed(&why))? else { break };
             let group = |i| captures.get(i).map_or("", |m| m.as_str()).to_owned();
             all.push((first..captures.len()).map(group).collect());
+            let Some(found) = captures.get(0) else { break };
+            // An empty match may follow one that is not, but not another empty one at the same place.
+            from = match found.start() == found.end() {
+                true => found.end() + text[found.end()..].chars().next().map_or(1, char::len_utf8),
+                false => found.end(),
+            };
         }
         Ok(all)
     }

@@ -57,7 +57,13 @@ def write_data():
     choices[3]["choices"][0] = " Das Prinzip \u00fcberm\u00e4\u00dfig gro\u00dfer Schl\u00fcssel"
     choices.append(choices[5])
     write("choice.jsonl", choices, lines=True)
-    write("cloze.jsonl", rows(ASSETS / "security" / "valid.jsonl")[:16], lines=True)
+    cloze = rows(ASSETS / "security" / "valid.jsonl")[:16]
+    for row in cloze:
+        row["answer"] = " ".join(row["completion"].split()[:2])
+    # Some that the decoder gets right: it begins every answer so.
+    cloze[0]["answer"], cloze[1]["answer"] = "The Bug!", "a stack"
+    cloze += [{**row, "completion": " A"} for row in cloze[2:8]]
+    write("cloze.jsonl", cloze, lines=True)
     corpus = ASSETS / "corpus"
     security, cases = [(corpus / name).read_text(encoding="utf-8") for name in ("01_security_basics.txt", "20_cases.txt")]
     documents = [security[:6000], cases[:900], "  Zwei  W\u00f6rter \n\n\u65e5\u672c\u8a9e\u00a0x\t", "Port", cases[2000:5000]]
@@ -107,6 +113,12 @@ def write_results():
     )
     kept = ["results", "configs", "versions", "n-shot", "higher_is_better", "n-samples"]
     dumped = json.loads(json.dumps({key: results[key] for key in kept}, default=handle_non_serializable))
+    for config in dumped["configs"].values():
+        # Where the file lies, and what the model was loaded with.
+        for key in ("config_source", "pretrained", "dtype"):
+            config["metadata"].pop(key, None)
+        if not config["metadata"]:
+            del config["metadata"]
     write("results.json", dumped)
     write("samples.jsonl", [as_written(task, sample) for task in TASKS for sample in results["samples"][task]], lines=True)
 
