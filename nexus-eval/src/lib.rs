@@ -12,6 +12,7 @@ mod choice;
 mod classification;
 mod exact_match;
 mod likelihood;
+pub mod metrics;
 mod perplexity;
 mod prompt;
 pub mod stats;

@@ -1,0 +1,3 @@
+//! Measures of predictions against references, independent of any model.
+
+pub mod text;
