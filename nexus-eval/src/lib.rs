@@ -26,4 +26,4 @@ pub use likelihood::{Progress, ScoreOptions};
 pub use nexus_core::{Error, Result};
 pub use perplexity::{Document, ExamplePerplexity, Perplexity};
 pub use prompt::{encode_pair, encode_prompt, prefix_token};
-pub use windows::{Window, rolling_windows};
+pub use windows::{Window, rolling_windows, rolling_windows_with_context};

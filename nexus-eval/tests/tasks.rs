@@ -1,12 +1,18 @@
 //! Tasks from files against lm-evaluation-harness (`golden/tasks/export.py`), and what holds for any model.
 
-use nexus_core::data::Tokenizer;
-use nexus_core::model::Decoder;
-use nexus_eval::task::{
-    LanguageModel, Request, Respond, Response, ResponseCache, Task, TaskOptions, TaskResult,
-    fingerprint, results_json,
+mod model;
+
+use nexus_core::data::{
+    Columns, LabelMap, Problem, RecordStream, SequenceEncoder, Tokenizer, encode,
 };
-use nexus_eval::{Document, Error, Perplexity, Result, ScoreOptions, prefix_token};
+use nexus_core::model::{Classes, Decoder, Head, with_pad_token};
+use nexus_core::stage::Evaluator;
+use nexus_core::weights::load_with_head;
+use nexus_eval::task::{
+    Classifier, LanguageModel, Request, Respond, Response, ResponseCache, Task, TaskOptions,
+    TaskResult, fingerprint, results_json,
+};
+use nexus_eval::{Classification, Document, Error, Perplexity, Result, ScoreOptions, prefix_token};
 use serde_json::{Map, Value, json};
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -22,14 +28,17 @@ fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/tasks").join(name)
 }
 
+fn assets(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/assets").join(name)
+}
+
 fn golden_json(name: &str) -> Value {
     serde_json::from_str(&std::fs::read_to_string(golden(name)).unwrap()).unwrap()
 }
 
 fn decoder() -> (Decoder, Tokenizer, String) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/assets/decoder");
-    let device = std::env::var("NEXUS_TEST_DEVICE").unwrap_or_else(|_| "flex".into());
-    let model = nexus_core::weights::load(&folder, &nexus_core::device(&device).unwrap()).unwrap();
+    let folder = assets("decoder");
+    let model = nexus_core::weights::load(&folder, &model::device()).unwrap();
     (model, Tokenizer::load(&folder).unwrap(), fingerprint(&[&folder]).unwrap())
 }
 
@@ -48,8 +57,14 @@ fn close(found: f64, expected: f64, tolerance: f64) {
     assert!(distance <= tolerance * expected.abs().max(1e-300), "{found} is not {expected}");
 }
 
-const TASKS: [&str; 5] =
-    ["golden_choice", "golden_table", "golden_cloze", "golden_documents", "golden_answers"];
+const TASKS: [&str; 6] = [
+    "golden_choice",
+    "golden_table",
+    "golden_cloze",
+    "golden_documents",
+    "golden_answers",
+    "golden_texts",
+];
 
 fn sorted(names: &Value) -> Vec<&str> {
     let mut names: Vec<&str> =
@@ -298,6 +313,43 @@ fn classes_of_a_classification_head_are_measured() {
     close(result.value("acc", "none").unwrap(), 2.0 / 3.0, SHARE_TOLERANCE);
     // F1 of the classes: 0, 1 and 2/3.
     close(result.value("macro_f1", "none").unwrap(), 5.0 / 9.0, SHARE_TOLERANCE);
+}
+
+#[test]
+fn a_classifier_is_measured_as_by_the_evaluator_of_examples() {
+    let (decoder, tokenizer, name) = decoder();
+    let names: Vec<String> = ["animal", "place", "none"].map(String::from).to_vec();
+    let head = Head::Sequence(Classes { names: names.clone(), problem: Problem::SingleLabel });
+    let headed = load_with_head::<Decoder>(&assets("decoder"), &model::device(), head, 1).unwrap();
+    let model = with_pad_token(headed.model, tokenizer.pad());
+    let texts = ["the cat sat on", "a dog", "which bird? a bird", "mat", "the mat, the cat"];
+    let data =
+        texts.iter().enumerate().map(|(i, text)| json!({"text": text, "label": names[i % 3]}));
+    let data: Vec<Value> = data.collect();
+    let yaml = "output_type: classification\ndoc_to_text: text\ndoc_to_target: label\n";
+    let written = tempfile::tempdir().unwrap();
+    let task = Task::from_file(&task_file(written.path(), yaml, &data)).unwrap();
+    let classifier = Classifier::new(&model, &tokenizer, &name, 16, 2).unwrap();
+    let result = task.evaluate(&classifier, None, &TaskOptions::default(), &mut |_, _| {}).unwrap();
+
+    let labels = LabelMap::new(names).unwrap();
+    let problem = Problem::SingleLabel;
+    let encoder = SequenceEncoder { tokenizer: tokenizer.clone(), labels, problem, max_length: 16 };
+    let columns = Columns::new();
+    let records = RecordStream::open(&written.path().join("data.jsonl"), &columns).unwrap();
+    let examples = encode(records, &encoder).unwrap().examples;
+    let report =
+        Classification::new(examples, 2, tokenizer.pad()).unwrap().evaluate(&model).unwrap();
+    for (name, other) in [("acc", "accuracy"), ("macro_f1", "macro_f1")] {
+        let expected = report.measure(other).unwrap().value;
+        close(result.value(name, "none").unwrap(), expected, SHARE_TOLERANCE);
+    }
+    // What a language model is asked, a classifier does not answer, and the reverse.
+    let options = TaskOptions::default();
+    let choice = Task::from_file(&golden("golden_choice.yaml")).unwrap();
+    assert!(choice.evaluate(&classifier, None, &options, &mut |_, _| {}).is_err());
+    let decoder = LanguageModel::new(&decoder, &tokenizer, &name, &scores(4)).unwrap();
+    assert!(task.evaluate(&decoder, None, &options, &mut |_, _| {}).is_err());
 }
 
 #[test]

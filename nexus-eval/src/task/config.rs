@@ -122,16 +122,17 @@ impl TaskConfig {
         };
         let mut keys = Keys::of(node, "a task file")?;
         for (key, why) in REFUSED {
-            if let Some(node) = keys.take(key) {
+            if let Some(node) = keys.remove(key) {
                 return Err(node.place.error(format!("{key:?}: {why}")));
             }
         }
         let mut ignored = Vec::new();
         for key in IGNORED {
-            ignored.extend(keys.take(key).map(|_| key.to_owned()));
+            let set = keys.take(key).filter(|node| node.json() != json!(false));
+            ignored.extend(set.map(|_| key.to_owned()));
         }
         for (key, value) in [("unsafe_code", json!(false)), ("repeats", json!(1))] {
-            if let Some(node) = keys.take(key).filter(|node| node.json() != value) {
+            if let Some(node) = keys.remove(key).filter(|node| node.json() != value) {
                 return Err(node
                     .place
                     .error(format!("{key:?} other than {value} is not supported")));

@@ -23,6 +23,11 @@ impl Keys {
     /// The value of a key; `None` where it is absent or null.
     pub(super) fn take(&mut self, key: &'static str) -> Option<Node> {
         self.asked.push(key);
+        self.remove(key)
+    }
+
+    /// As [`take`](Self::take), of a key that no message offers.
+    pub(super) fn remove(&mut self, key: &str) -> Option<Node> {
         let at = self.entries.iter().position(|(name, _)| name == key)?;
         let (_, node) = self.entries.remove(at);
         (!matches!(node.value, Yaml::Scalar(Value::Null))).then_some(node)

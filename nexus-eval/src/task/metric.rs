@@ -8,6 +8,7 @@ use super::text_metric::{TEXT_METRICS, TextMetric, TextPair, TextScore};
 use crate::Result;
 use crate::stats;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// A measure of a task.
 ///
@@ -63,6 +64,9 @@ pub(super) struct Normal {
     punctuation: bool,
     numbers: bool,
 }
+
+/// The value over a selection of documents, by their places.
+type Selection = Box<dyn Fn(&[usize]) -> Option<f64>>;
 
 /// Resamples of measures of a corpus, which are slow: the harness's.
 const CORPUS_RESAMPLES: usize = 100;
@@ -184,30 +188,54 @@ impl Metric {
 
     /// The value over all documents; `None` where there is none to divide by.
     pub(super) fn aggregate(&self, samples: &[&Sample]) -> Result<Option<f64>> {
-        let numbers = || samples.iter().filter_map(|sample| sample.number());
-        let mean = || stats::mean(&numbers().collect::<Vec<_>>()).map(|mean| mean.value);
-        let per_unit = || {
-            let pair = |sample: &&Sample| match sample {
-                Sample::Weighted(sum, units) => (*sum, *units),
-                _ => (0.0, 0),
+        let all: Vec<usize> = (0..samples.len()).collect();
+        Ok(self.over(samples)?(&all))
+    }
+
+    /// What gives the value over a selection of documents, by their places; a place may occur again.
+    fn over(&self, samples: &[&Sample]) -> Result<Selection> {
+        let mean = |of: fn(f64) -> f64| {
+            let numbers: Vec<f64> = samples.iter().filter_map(|sample| sample.number()).collect();
+            let value = move |places: &[usize]| {
+                let sum: f64 = places.iter().filter_map(|&i| numbers.get(i)).sum();
+                (!places.is_empty()).then(|| of(sum / places.len() as f64))
             };
-            let (sum, units) =
-                samples.iter().map(pair).fold((0.0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
-            (units > 0).then(|| -sum / units as f64)
+            Box::new(value) as Selection
+        };
+        let per_unit = |of: fn(f64) -> f64| {
+            let pairs = samples.iter().filter_map(|sample| match sample {
+                Sample::Weighted(sum, units) => Some((*sum, *units)),
+                _ => None,
+            });
+            let pairs: Vec<(f64, usize)> = pairs.collect();
+            let value = move |places: &[usize]| {
+                let chosen = places.iter().filter_map(|&i| pairs.get(i));
+                let (sum, units) = chosen.fold((0.0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
+                (units > 0).then(|| of(-sum / units as f64))
+            };
+            Box::new(value) as Selection
         };
         Ok(match &self.kind {
-            Kind::Perplexity => mean().map(|mean| (-mean).exp()),
-            Kind::WordPerplexity | Kind::BytePerplexity => per_unit().map(f64::exp),
-            Kind::BitsPerByte => per_unit().map(|nats| nats / std::f64::consts::LN_2),
-            Kind::MacroF1 => macro_f1(samples),
-            Kind::Text(TextMetric { score: TextScore::Corpus(score), .. }) => {
+            Kind::Perplexity => mean(|mean| (-mean).exp()),
+            Kind::WordPerplexity | Kind::BytePerplexity => per_unit(f64::exp),
+            Kind::BitsPerByte => per_unit(|nats| nats / std::f64::consts::LN_2),
+            Kind::MacroF1 => {
+                let pairs = samples.iter().filter_map(|sample| match sample {
+                    Sample::Classes(gold, answer) => Some((*gold, *answer)),
+                    _ => None,
+                });
+                let pairs: Vec<(usize, usize)> = pairs.collect();
+                Box::new(move |places| macro_f1(places.iter().filter_map(|&i| pairs.get(i))))
+            }
+            Kind::Text(TextMetric { score: TextScore::Corpus(prepare), .. }) => {
                 let texts = samples.iter().filter_map(|sample| match sample {
                     Sample::Texts(pair) => Some(pair),
                     _ => None,
                 });
-                Some(score(&texts.collect::<Vec<_>>())?)
+                let score = prepare(&texts.collect::<Vec<_>>())?;
+                Box::new(move |places| Some(score(places)))
             }
-            _ => mean(),
+            _ => mean(|mean| mean),
         })
     }
 
@@ -228,16 +256,19 @@ impl Metric {
             }
             _ => return Ok(None),
         };
+        let over = self.over(samples)?;
         // Chunks of resamples, each drawn with a generator that is seeded with its number.
         let (chunk, n) = (resamples.min(CHUNK), samples.len());
         let mut values = Vec::with_capacity(resamples);
+        let mut places = vec![0; n];
         for seed in 0..resamples / chunk {
             let mut random = PythonRandom::new(seed as u64);
             for _ in 0..chunk {
-                let drawn: Vec<&Sample> = (0..n).map(|_| samples[random.choice(n)]).collect();
-                values.extend(self.aggregate(&drawn)?);
+                places.fill_with(|| random.choice(n));
+                values.extend(over(&places));
             }
         }
+        // The deviation of one resample, not of their mean.
         let count = values.len() as f64;
         Ok(stats::mean(&values).and_then(|mean| mean.stderr).map(|error| error * count.sqrt()))
     }
@@ -280,15 +311,13 @@ impl Normal {
 }
 
 /// The mean over the classes that occur of `2 tp / (2 tp + fp + fn)`.
-fn macro_f1(samples: &[&Sample]) -> Option<f64> {
-    let mut counts = std::collections::BTreeMap::<usize, [usize; 2]>::new();
-    for sample in samples {
-        if let Sample::Classes(gold, answer) = sample {
-            for class in [gold, answer] {
-                let count = counts.entry(*class).or_default();
-                count[0] += usize::from(gold == answer);
-                count[1] += 1;
-            }
+fn macro_f1<'a>(pairs: impl Iterator<Item = &'a (usize, usize)>) -> Option<f64> {
+    let mut counts = BTreeMap::<usize, [usize; 2]>::new();
+    for (gold, answer) in pairs {
+        for class in [gold, answer] {
+            let count = counts.entry(*class).or_default();
+            count[0] += usize::from(gold == answer);
+            count[1] += 1;
         }
     }
     let f1: Vec<f64> = counts.values().map(|[hits, all]| *hits as f64 / *all as f64).collect();
@@ -322,7 +351,7 @@ mod tests {
 
     #[test]
     fn macro_f1_by_hand() {
-        // Class 0: tp 1, fp 1, fn 0: 2/3; class 1: tp 1, fp 0, fn 1: 2/3; class 2: tp 0: 0... never: left out.
+        // Class 0: tp 1, fp 1: 2/3. Class 1: tp 1, fn 1: 2/3. No other class occurs.
         let samples = [(0, 0), (1, 0), (1, 1)].map(|(gold, answer)| Sample::Classes(gold, answer));
         let samples: Vec<&Sample> = samples.iter().collect();
         close(

@@ -289,7 +289,10 @@ fn number(text: &str) -> Option<Number> {
     };
     let (whole, fraction) = mantissa.split_once('.')?;
     let loose = |part: &str| part.bytes().all(|b| b.is_ascii_digit() || b == b'_');
-    let begins = whole.as_bytes().first().or(fraction.as_bytes().first())?.is_ascii_digit();
+    let begins = match whole.as_bytes().first() {
+        Some(first) => first.is_ascii_digit(),
+        None => digits.len() == text.len() && fraction.as_bytes().first()?.is_ascii_digit(),
+    };
     let exponent = exponent
         .is_none_or(|e| e.strip_prefix(['-', '+']).is_some_and(|e| all(e, u8::is_ascii_digit)));
     (begins && loose(whole) && loose(fraction) && exponent)
@@ -329,6 +332,12 @@ mod tests {
             (".5", json!(0.5)),
             ("1.", json!(1.0)),
             (".", json!(".")),
+            ("-.5", json!("-.5")),
+            ("._5", json!("._5")),
+            ("1._5", json!(1.5)),
+            ("1_0.5", json!(10.5)),
+            ("-1.5e+3", json!(-1500.0)),
+            ("00", json!(0)),
             ("_1", json!("_1")),
             ("1:a", json!("1:a")),
             ("0.0", json!(0.0)),

@@ -79,8 +79,7 @@ fn unescape(line: &str, out: &mut String) {
     replace("\n", " ");
     if line.contains('&') {
         // In this order, so that "&amp;lt;" becomes "<".
-        for (entity, character) in
-            [("&quot;", "\""), ("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">")]
+        for (entity, character) in [("&quot;", "\""), ("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">")]
         {
             replace(entity, character);
         }

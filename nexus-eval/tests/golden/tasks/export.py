@@ -7,6 +7,7 @@ All text is this project's own (examples/assets). Everything runs on the CPU in 
 
 results.json    the harness's results, configs, versions, n-shot, higher_is_better and n-samples
 samples.jsonl   every sample as the harness writes it to its samples_*.jsonl, with the task's name under "task"
+rolling.json    windows of get_rolling_token_windows and make_disjoint_window, after a prefix token 1000
 random.json     draws of random.Random: sample and choices
 windows.json    log-likelihoods of one document by PyTorch alone, over windows of 64 tokens
 """
@@ -34,10 +35,10 @@ assert sys.version_info[:2] == (3, 11)
 import lm_eval  # noqa: E402
 import torch  # noqa: E402
 from lm_eval.tasks import TaskManager  # noqa: E402
-from lm_eval.utils import handle_non_serializable, sanitize_list  # noqa: E402
+from lm_eval.utils import get_rolling_token_windows, handle_non_serializable, make_disjoint_window, sanitize_list  # noqa: E402
 from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: E402
 
-TASKS = ["golden_choice", "golden_table", "golden_cloze", "golden_documents", "golden_answers"]
+TASKS = ["golden_choice", "golden_table", "golden_cloze", "golden_documents", "golden_answers", "golden_texts"]
 
 
 def write(name, value, lines=False):
@@ -87,6 +88,15 @@ def write_random():
     for seed, n in [(0, 30), (99, 7)]:
         choices.append({"seed": seed, "n": n, "places": random.Random(seed).choices(range(n), k=700)})
     write("random.json", {"sample": sample, "choices": choices})
+
+
+def write_rolling():
+    cases = []
+    for tokens, length, context in [(34, 10, 1), (34, 10, 8), (34, 10, 10), (30, 10, 1), (18, 100, 4), (20, 1, 1), (9, 2, 2), (50, 7, 3)]:
+        windows = get_rolling_token_windows(list(range(tokens)), prefix_token=1000, max_seq_len=length, context_len=context)
+        windows = [make_disjoint_window(window) for window in windows]
+        cases.append({"tokens": tokens, "max_length": length, "context": context, "windows": windows})
+    (HERE / "rolling.json").write_text("[\n" + ",\n".join(map(json.dumps, cases)) + "\n]\n")
 
 
 def as_written(task, sample):
@@ -143,5 +153,6 @@ def write_windows():
 if __name__ == "__main__":
     write_data()
     write_random()
+    write_rolling()
     write_windows()
     write_results()
