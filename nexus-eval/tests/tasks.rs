@@ -335,9 +335,10 @@ fn a_classifier_is_measured_as_by_the_evaluator_of_examples() {
     let labels = LabelMap::new(names).unwrap();
     let problem = Problem::SingleLabel;
     let encoder = SequenceEncoder { tokenizer: tokenizer.clone(), labels, problem, max_length: 16 };
-    let columns = Columns::new();
-    let records = RecordStream::open(&written.path().join("data.jsonl"), &columns).unwrap();
-    let examples = encode(records, &encoder).unwrap().examples;
+    let data = written.path().join("data.jsonl");
+    let records = RecordStream::open(&data, &Columns::new()).unwrap();
+    let records = records.collect::<Result<Vec<_>>>().unwrap();
+    let examples = encode(&records, &encoder, &data).unwrap().examples;
     let report =
         Classification::new(examples, 2, tokenizer.pad()).unwrap().evaluate(&model).unwrap();
     for (name, other) in [("acc", "accuracy"), ("macro_f1", "macro_f1")] {

@@ -8,6 +8,7 @@
 //! task file -> TaskConfig -> Task -> Request -> Respond (LanguageModel, Classifier), ResponseCache -> TaskResult
 //! ```
 
+mod aggregate;
 mod cache;
 mod classifier;
 mod config;

@@ -1,9 +1,9 @@
 //! What a task found, in the form of the harness.
 
+use super::aggregate::Sample;
 use super::config::{OutputType, TaskConfig};
 use super::document::Question;
 use super::evaluate::TaskOptions;
-use super::metric::Sample;
 use super::request::{Request, Response, sha256};
 use super::score::Scored;
 use crate::{Error, Result};

@@ -1,9 +1,10 @@
 //! Answers against what is right.
 
+use super::aggregate::Sample;
 use super::config::{OutputType, TaskConfig};
 use super::document::Question;
 use super::filter::FilterPipeline;
-use super::metric::{Kind, Normal, Sample};
+use super::metric::{Kind, Normal};
 use super::request::Response;
 use super::text_metric::{TextMetric, TextPair, TextScore};
 use crate::prompt::words;
