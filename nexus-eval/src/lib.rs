@@ -3,6 +3,7 @@
 //! Each task implements [`Evaluator`](nexus_core::stage::Evaluator) and gives an
 //! [`EvalReport`](nexus_core::report::EvalReport) whose measures carry standard errors. Definitions follow
 //! lm-evaluation-harness (<https://github.com/EleutherAI/lm-evaluation-harness>); each type lists where it deviates.
+//! [`task`] runs the harness's own task files.
 //!
 //! ```text
 //! data file -> Document | Example | Question | Prompt -> rows of tokens -> model -> outcomes -> EvalReport

@@ -300,6 +300,24 @@ fn task_file(folder: &Path, yaml: &str, data: &[Value]) -> PathBuf {
 }
 
 #[test]
+fn parquet_columns_are_fields() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = golden("table.parquet");
+    let path = folder.path().join("task.yaml");
+    let files = format!("{{data_files: {{test: '{}'}}}}", data.display());
+    let yaml = format!(
+        "task: t\ndataset_path: parquet\ndataset_kwargs: {files}\ntest_split: test\n\
+         doc_to_text: '{{{{level + 1}}}} {{{{names}}}}'\ndoc_to_target: area\n"
+    );
+    std::fs::write(&path, yaml).unwrap();
+    let task = Task::from_file(&path).unwrap();
+    let options = TaskOptions { limit: Some(2), ..TaskOptions::default() };
+    let result = task.evaluate(&Counting::new("m"), None, &options, &mut |_, _| {}).unwrap();
+    assert_eq!(result.samples[0]["arguments"]["gen_args_0"]["arg_0"], "1 ['x', 'y']");
+    assert_eq!(result.samples[1]["target"], "area 31");
+}
+
+#[test]
 fn classes_of_a_classification_head_are_measured() {
     let folder = tempfile::tempdir().unwrap();
     let yaml = "output_type: classification\ndoc_to_text: text\ndoc_to_target: label\n\

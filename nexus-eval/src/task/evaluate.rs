@@ -7,7 +7,7 @@ use super::score;
 use super::{OutputType, Task};
 use crate::likelihood::Progress;
 use crate::{Error, Result};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
 /// How a task is run.
@@ -68,12 +68,12 @@ impl Task {
         let mut known: HashMap<String, Response> = HashMap::new();
         let mut missing: Vec<(String, &Request)> = Vec::new();
         let mut keys = Vec::with_capacity(questions.len());
-        let mut wanted = HashMap::new();
+        let mut wanted = HashSet::new();
         for question in &questions {
             let mut own = Vec::with_capacity(question.requests.len());
             for request in &question.requests {
                 let key = request.key(model.fingerprint());
-                if wanted.insert(key.clone(), ()).is_none() {
+                if wanted.insert(key.clone()) {
                     let cached = cache.as_deref().and_then(|cache| cache.get(&key));
                     match cached.filter(|response| request.fits(response)) {
                         Some(response) => drop(known.insert(key.clone(), response.clone())),
@@ -89,13 +89,14 @@ impl Task {
         if !missing.is_empty() {
             let requests: Vec<&Request> = missing.iter().map(|(_, request)| *request).collect();
             model.respond(&requests, &mut |place, response| {
-                let Some((key, request)) = missing.get(place).filter(|(_, r)| r.fits(&response)) else {
+                let asked = missing.get(place).filter(|(_, request)| request.fits(&response));
+                let Some((key, _)) = asked else {
                     return Err(Error::Refused(
-                        "the model gave a response that fits no request or is not finite; its weights may be damaged"
+                        "the model gave a response that fits no request or is not finite; its weights may be \
+                         damaged"
                             .into(),
                     ));
                 };
-                let _ = request;
                 if let Some(cache) = cache.as_deref_mut() {
                     cache.put(key, &response)?;
                 }

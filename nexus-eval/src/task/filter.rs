@@ -13,7 +13,7 @@ use crate::Result;
 /// | `regex` | the match number `group_select` (0; -1 is the last) of `regex_pattern`, of several groups the first that is not empty, without white space at its ends; else `fallback` (`[invalid]`) |
 /// | `lowercase`, `uppercase` | as Python's |
 /// | `remove_whitespace`, `strip` | takes white space from both ends |
-/// | `map` | the value of the answer in `mapping_dict`, or `default_value` |
+/// | `map` | the value of the answer in `mapping_dict`, or `default_value`, or an empty text |
 /// | `take_first` | the first of several answers, of which there is always one here |
 ///
 /// Deviation: a `group_select` beyond the matches gives `fallback`, where the harness ends with an exception.

@@ -2,7 +2,8 @@
 
     python nexus-eval/tests/golden/tasks/export.py
 
-Versions (checked below): lm_eval 0.4.13, transformers 5.23.0, torch 2.15.0, datasets 5.2.0, sacrebleu 2.6.0, CPython 3.11.
+Versions (checked below): lm_eval 0.4.13, transformers 5.23.0, torch 2.15.0, datasets 5.2.0, sacrebleu 2.6.0, pyarrow 26.0.1,
+CPython 3.11.
 All text is this project's own (examples/assets). Everything runs on the CPU in float32, one thread, batch size 4.
 
 results.json    the harness's results, configs, versions, n-shot, higher_is_better and n-samples
@@ -27,12 +28,14 @@ os.environ.update(
     HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", HF_DATASETS_CACHE=tempfile.mkdtemp(),
     DISABLE_MULTIPROC="1", TOKENIZERS_PARALLELISM="false", CUDA_VISIBLE_DEVICES="",
 )
-PINNED = {"lm_eval": "0.4.13", "transformers": "5.23.0", "torch": "2.15.0", "datasets": "5.2.0", "sacrebleu": "2.6.0"}
+PINNED = {"lm_eval": "0.4.13", "transformers": "5.23.0", "torch": "2.15.0", "datasets": "5.2.0", "sacrebleu": "2.6.0", "pyarrow": "26.0.1"}
 for package, pinned in PINNED.items():
     assert version(package).split("+")[0] == pinned, f"{package} must be {pinned}, not {version(package)}"
 assert sys.version_info[:2] == (3, 11)
 
 import lm_eval  # noqa: E402
+import pyarrow  # noqa: E402
+import pyarrow.parquet as parquet  # noqa: E402
 import torch  # noqa: E402
 from lm_eval.tasks import TaskManager  # noqa: E402
 from lm_eval.utils import get_rolling_token_windows, handle_non_serializable, make_disjoint_window, sanitize_list  # noqa: E402
@@ -76,6 +79,9 @@ def write_data():
             writer = csv.DictWriter(file, table[0].keys(), lineterminator="\n")
             writer.writeheader()
             writer.writerows(part)
+    columns = {key: [row[key] for row in table[30:]] for key in table[0]}
+    columns["names"] = [[row["kind"], "y"] for row in table[30:]]
+    parquet.write_table(pyarrow.table(columns), HERE / "table.parquet", compression="snappy")
 
 
 def write_random():
