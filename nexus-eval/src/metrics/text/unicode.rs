@@ -48,3 +48,67 @@ pub(super) fn is_word(c: char) -> bool {
 pub(super) fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(is_space).filter(|word| !word.is_empty())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+    use std::collections::BTreeMap;
+
+    fn golden() -> BTreeMap<String, Vec<Value>> {
+        let file = include_str!("../../../tests/golden/text_metrics/unicode.json");
+        let rows: Vec<Vec<Value>> = serde_json::from_str(file).unwrap();
+        let named = |mut row: Vec<Value>| (row.remove(0).as_str().unwrap().to_string(), row);
+        rows.into_iter().map(named).collect()
+    }
+
+    fn number(value: &Value) -> u32 {
+        value.as_u64().unwrap() as u32
+    }
+
+    /// By scalar value: whether it is in the ranges.
+    fn members(ranges: &[Value]) -> Vec<bool> {
+        let mut members = vec![false; 0x11_0000];
+        for range in ranges {
+            members[number(&range[0]) as usize..=number(&range[1]) as usize].fill(true);
+        }
+        members
+    }
+
+    #[test]
+    fn every_character_is_in_the_reference_s_classes() {
+        let golden = golden();
+        let unknown = members(&golden["unknown"]);
+        let classes: [(&str, fn(char) -> bool); 5] = [
+            ("P", is_punctuation),
+            ("S", is_symbol),
+            ("N", is_number),
+            ("space", is_space),
+            ("word", is_word),
+        ];
+        for (name, test) in classes {
+            let expected = members(&golden[name]);
+            // \w is Python's own, whose table is older than that of the regex module.
+            let skipped = |c: char| name == "word" && unknown[c as usize];
+            for c in (0..=char::MAX as u32).filter_map(char::from_u32).filter(|&c| !skipped(c)) {
+                assert_eq!(test(c), expected[c as usize], "{name} {:x}", c as u32);
+            }
+        }
+    }
+
+    #[test]
+    fn lower_case_is_python_s() {
+        let golden = golden();
+        let unknown = members(&golden["unknown"]);
+        let lower: BTreeMap<u32, &str> = golden["lower"]
+            .iter()
+            .map(|row| (number(&row[0]), row[1].as_str().unwrap()))
+            .collect();
+        for c in (0..=char::MAX as u32).filter_map(char::from_u32) {
+            let found = c.to_string().to_lowercase();
+            let expected = lower.get(&(c as u32)).map_or(c.to_string(), |lower| lower.to_string());
+            let new = unknown[c as usize] || found.chars().any(|c| unknown[c as usize]);
+            assert!(found == expected || new, "{:x}: {found:?} {expected:?}", c as u32);
+        }
+    }
+}
