@@ -61,13 +61,40 @@ impl OutputType {
 /// | `num_fewshot` | 0 | number of examples |
 /// | `fewshot_config` | | `sampler` (`default`: random, `first_n`), `split` or `samples`, and own values of `doc_to_*` and delimiters |
 /// | `output_type` | `generate_until` | see [`OutputType`] |
-/// | `metric_list` | the type's own | see [`Metric`] |
+/// | `metric_list` | the type's own | see below |
 /// | `generation_kwargs` | greedy, 256 tokens, up to `fewshot_delimiter` | `until`, `max_gen_toks`, `do_sample`, `temperature`, `top_p`, `top_k` |
-/// | `filter_list` | `take_first` | pipelines of `regex`, `take_first`, `lowercase`, `uppercase`, `remove_whitespace`, `map` |
+/// | `filter_list` | `take_first` | what is made of an answer before it is measured; see below |
 /// | `metadata` | | `version`; the rest is carried along |
 ///
 /// `tag`, `should_decontaminate` and `doc_to_decontamination_query` have no effect and are named in
 /// [`ignored`](Self::ignored). Any other key is an error that names the key and its line.
+///
+/// # Measures
+///
+/// | output type | measures | default |
+/// |---|---|---|
+/// | `multiple_choice` | `acc`, `acc_norm` (log-likelihood by characters), `acc_bytes` (by bytes), `acc_mutual_info` (less that of the choice without the context), `exact_match` (the right choice is also the greedy one) | `acc`, `acc_norm` |
+/// | `loglikelihood` | `perplexity` (`exp` of the mean negative log-likelihood of a continuation), `acc` (it is the greedy one) | both |
+/// | `loglikelihood_rolling` | `word_perplexity`, `byte_perplexity`, `bits_per_byte`; per word or byte of the original text, over all documents | all |
+/// | `generate_until` | `exact_match` (options `regexes_to_ignore`, `ignore_case`, `ignore_punctuation`, `ignore_numbers`) and measures of texts: `bleu`, `chrf`, `chrf++`, `ter`, `rouge1`, `rouge2`, `rougeL`, `rougeLsum` | `exact_match` |
+/// | `classification` | `acc`, `macro_f1` | both |
+///
+/// Of equals the first choice is taken. Standard errors are those of the harness: of a mean `s / sqrt(n)`, of `perplexity`
+/// and of measures of a corpus by the bootstrap with the same draws, else none.
+///
+/// # Filters
+///
+/// The functions of a filter run one after the other; measures are named after the filter (`exact_match,NAME`).
+///
+/// | function | what it does |
+/// |---|---|
+/// | `regex` | the match number `group_select` (0; -1 is the last) of `regex_pattern`, of several groups the first that is not empty, without white space at its ends; else `fallback` (`[invalid]`) |
+/// | `lowercase`, `uppercase` | as Python's |
+/// | `remove_whitespace`, `strip` | takes white space from both ends |
+/// | `map` | the value of the answer in `mapping_dict`, or `default_value`, or an empty text |
+/// | `take_first` | the first of several answers, of which there is always one here |
+///
+/// Deviation: a `group_select` beyond the matches gives `fallback`, where the harness ends with an exception.
 #[derive(Clone, Debug)]
 pub struct TaskConfig {
     /// The task's name.

@@ -6,17 +6,7 @@ use super::regex::Pattern;
 use super::yaml::Yaml;
 use crate::Result;
 
-/// Filters that run one after the other; its measures are named after it (`exact_match,NAME`).
-///
-/// | function | what it does |
-/// |---|---|
-/// | `regex` | the match number `group_select` (0; -1 is the last) of `regex_pattern`, of several groups the first that is not empty, without white space at its ends; else `fallback` (`[invalid]`) |
-/// | `lowercase`, `uppercase` | as Python's |
-/// | `remove_whitespace`, `strip` | takes white space from both ends |
-/// | `map` | the value of the answer in `mapping_dict`, or `default_value`, or an empty text |
-/// | `take_first` | the first of several answers, of which there is always one here |
-///
-/// Deviation: a `group_select` beyond the matches gives `fallback`, where the harness ends with an exception.
+/// Filters that run one after the other; [`TaskConfig`](super::TaskConfig) lists them.
 #[derive(Clone, Debug)]
 pub(super) struct FilterPipeline {
     pub(super) name: String,

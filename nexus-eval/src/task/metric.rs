@@ -6,18 +6,7 @@ use super::regex::Pattern;
 use super::text_metric::{TEXT_METRICS, TextMetric, TextScore};
 use crate::Result;
 
-/// A measure of a task.
-///
-/// | output type | measures | default |
-/// |---|---|---|
-/// | `multiple_choice` | `acc`, `acc_norm` (log-likelihood by characters), `acc_bytes` (by bytes), `acc_mutual_info` (less that of the choice without the context), `exact_match` (the right choice is also the greedy one) | `acc`, `acc_norm` |
-/// | `loglikelihood` | `perplexity` (`exp` of the mean negative log-likelihood of a continuation), `acc` (it is the greedy one) | both |
-/// | `loglikelihood_rolling` | `word_perplexity`, `byte_perplexity`, `bits_per_byte`; per word or byte of the original text, over all documents | all |
-/// | `generate_until` | `exact_match` (options `regexes_to_ignore`, `ignore_case`, `ignore_punctuation`, `ignore_numbers`) and measures of texts | `exact_match` |
-/// | `classification` | `acc`, `macro_f1` | both |
-///
-/// Of equals the first choice is taken. Standard errors are those of the harness: of a mean `s / sqrt(n)`, of `perplexity`
-/// and of measures of a corpus by the bootstrap with the same draws, else none.
+/// A measure of a task; [`TaskConfig`](super::TaskConfig) lists them.
 #[derive(Clone, Debug)]
 pub(super) struct Metric {
     pub(super) name: String,

@@ -1,7 +1,7 @@
 //! The texts of the random cases, as golden/text_metrics/inputs.py makes them, and the golden values beside it.
 
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::Deserialize;
 use std::path::Path;
 
 /// Sums and quotients of doubles, in another order in places; scores are at most 100.
@@ -19,10 +19,7 @@ pub(crate) fn golden<T: DeserializeOwned>(name: &str) -> Vec<T> {
 }
 
 pub(crate) fn close(found: f64, expected: f64, what: impl std::fmt::Display) {
-    assert!(
-        (found - expected).abs() <= TOLERANCE,
-        "{what}: found {found:?}, expected {expected:?}"
-    );
+    assert!((found - expected).abs() <= TOLERANCE, "{what}: found {found:?}, expected {expected:?}");
 }
 
 /// SplitMix64.

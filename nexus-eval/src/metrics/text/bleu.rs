@@ -214,7 +214,10 @@ impl Bleu {
     }
 
     /// The score of segments with these statistics; 0 without any.
-    pub fn score<'a>(&self, statistics: impl IntoIterator<Item = &'a BleuStatistics>) -> BleuScore {
+    pub fn score<'a>(
+        &self,
+        statistics: impl IntoIterator<Item = &'a BleuStatistics>,
+    ) -> BleuScore {
         let mut sum = BleuStatistics::default();
         statistics.into_iter().for_each(|segment| sum.add(segment));
         score(&sum, &self.options)

@@ -79,7 +79,8 @@ fn unescape(line: &str, out: &mut String) {
     replace("\n", " ");
     if line.contains('&') {
         // In this order, so that "&amp;lt;" becomes "<".
-        for (entity, character) in [("&quot;", "\""), ("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">")]
+        for (entity, character) in
+            [("&quot;", "\""), ("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">")]
         {
             replace(entity, character);
         }
@@ -91,9 +92,9 @@ fn unescape(line: &str, out: &mut String) {
 pub(super) fn separate_points(text: &mut String, buffer: &mut String) {
     let digit = |c: char| c.is_ascii_digit();
     let point = |c: char| matches!(c, '.' | ',');
-    separate(text, buffer, Space::AfterBoth, |x, y| !digit(x) && point(y));
+    separate(text, buffer, Space::AfterBoth, |x, y| point(y) && !digit(x));
     separate(buffer, text, Space::BeforeBoth, |x, y| point(x) && !digit(y));
-    separate(text, buffer, Space::AfterBoth, |x, y| digit(x) && y == '-');
+    separate(text, buffer, Space::AfterBoth, |x, y| y == '-' && digit(x));
     std::mem::swap(text, buffer);
 }
 

@@ -42,10 +42,7 @@ pub struct Interval<T> {
 
 impl Bootstrap {
     /// The means' percentiles over resamples with replacement, for each of N quantities of the same rows.
-    pub(super) fn intervals<const N: usize>(
-        &self,
-        rows: &[[f64; N]],
-    ) -> Result<[Interval<f64>; N]> {
+    pub(super) fn intervals<const N: usize>(&self, rows: &[[f64; N]]) -> Result<[Interval<f64>; N]> {
         if self.samples == 0 {
             return Err(Error::config("samples", 0, "at least 1"));
         }

@@ -173,7 +173,10 @@ impl Chrf {
     }
 
     /// The score of segments with these statistics; 0 without any.
-    pub fn score<'a>(&self, statistics: impl IntoIterator<Item = &'a ChrfStatistics>) -> ChrfScore {
+    pub fn score<'a>(
+        &self,
+        statistics: impl IntoIterator<Item = &'a ChrfStatistics>,
+    ) -> ChrfScore {
         let mut sum = ChrfStatistics::default();
         statistics.into_iter().for_each(|segment| sum.add(segment));
         let ChrfOptions { beta, word_order, .. } = self.options;

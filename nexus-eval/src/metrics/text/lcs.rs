@@ -54,7 +54,12 @@ impl LcsTable {
     /// Calls `found` with each place of the reference that belongs to the longest common subsequence which one finds by going
     /// back from the end: through equal tokens; else along the candidate where the reference's token adds to the length, and
     /// along the reference where it does not.
-    pub(super) fn trace(&self, reference: &[u32], candidate: &[u32], mut found: impl FnMut(usize)) {
+    pub(super) fn trace(
+        &self,
+        reference: &[u32],
+        candidate: &[u32],
+        mut found: impl FnMut(usize),
+    ) {
         let (mut i, mut j) = (reference.len(), candidate.len());
         while i > 0 && j > 0 {
             let column = self.columns[j * self.width + (i - 1) / 64];

@@ -138,7 +138,8 @@ fn step1b(word: &mut String) {
 }
 
 fn step1c(word: &mut String) {
-    let condition = |stem: &str, _: &str| stem.len() > 1 && consonants(stem).last() == Some(true);
+    let condition =
+        |stem: &str, _: &str| stem.len() > 1 && consonants(stem).last() == Some(true);
     apply(word, &[("y", "i")], condition);
 }
 

@@ -3,13 +3,13 @@
 /// Writes `text` with each character for which `matches` holds between two spaces: `re.sub("([...])", " \1 ")`.
 pub(super) fn isolate(text: &str, out: &mut String, matches: impl Fn(char) -> bool) {
     out.clear();
-    for c in text.chars() {
-        if matches(c) {
-            out.extend([' ', c, ' ']);
-        } else {
-            out.push(c);
-        }
+    let mut copied = 0;
+    for (at, c) in text.char_indices().filter(|&(_, c)| matches(c)) {
+        out.push_str(&text[copied..at]);
+        out.extend([' ', c, ' ']);
+        copied = at + c.len_utf8();
     }
+    out.push_str(&text[copied..]);
 }
 
 /// Where [`separate`] puts a space around the two characters of a match.
@@ -30,22 +30,24 @@ pub(super) fn separate(
     matches: impl Fn(char, char) -> bool,
 ) {
     out.clear();
+    let mut copied = 0;
     let mut first = None;
-    for second in text.chars() {
-        match (first.take(), space) {
-            (Some(first), Space::AfterBoth) if matches(first, second) => {
-                out.extend([first, ' ', second, ' ']);
+    for (at, second) in text.char_indices() {
+        let Some(x) = first.replace(second).filter(|&first| matches(first, second)) else { continue };
+        match space {
+            Space::AfterBoth => {
+                out.push_str(&text[copied..at]);
+                out.extend([' ', second, ' ']);
             }
-            (Some(first), Space::BeforeBoth) if matches(first, second) => {
-                out.extend([' ', first, ' ', second]);
-            }
-            (unmatched, _) => {
-                out.extend(unmatched);
-                first = Some(second);
+            Space::BeforeBoth => {
+                out.push_str(&text[copied..at - x.len_utf8()]);
+                out.extend([' ', x, ' ', second]);
             }
         }
+        copied = at + second.len_utf8();
+        first = None;
     }
-    out.extend(first);
+    out.push_str(&text[copied..]);
 }
 
 #[cfg(test)]

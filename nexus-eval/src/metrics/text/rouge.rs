@@ -113,11 +113,7 @@ impl RougeReport {
     ///
     /// # Errors
     /// [`Error::Refused`] for a type that was not computed; [`Error::Config`] for an option out of range.
-    pub fn aggregate(
-        &self,
-        kind: RougeType,
-        bootstrap: &Bootstrap,
-    ) -> Result<Interval<RougeScore>> {
+    pub fn aggregate(&self, kind: RougeType, bootstrap: &Bootstrap) -> Result<Interval<RougeScore>> {
         let [p, r, f] = bootstrap.intervals(&self.column(kind)?)?;
         let score = |precision, recall, fmeasure| RougeScore { precision, recall, fmeasure };
         Ok(Interval {

@@ -60,22 +60,18 @@ impl Squad {
         G: AsRef<[R]> + Sync,
     {
         reference_count(hypotheses.len(), references)?;
-        Ok(per_segment(
-            hypotheses.len(),
-            || (),
-            |(), i| {
-                let hypothesis = normalize_answer(hypotheses[i].as_ref());
-                let mut best = SquadScore::default();
-                for reference in references[i].as_ref() {
-                    let reference = normalize_answer(reference.as_ref());
-                    if hypothesis == reference {
-                        best.exact_match = 100.0;
-                    }
-                    best.f1 = best.f1.max(100.0 * f1(&hypothesis, &reference));
+        Ok(per_segment(hypotheses.len(), || (), |(), i| {
+            let hypothesis = normalize_answer(hypotheses[i].as_ref());
+            let mut best = SquadScore::default();
+            for reference in references[i].as_ref() {
+                let reference = normalize_answer(reference.as_ref());
+                if hypothesis == reference {
+                    best.exact_match = 100.0;
                 }
-                best
-            },
-        ))
+                best.f1 = best.f1.max(100.0 * f1(&hypothesis, &reference));
+            }
+            best
+        }))
     }
 
     /// The measures of one answer.
@@ -155,8 +151,7 @@ mod tests {
 
     #[test]
     fn best_reference_of_each_measure() {
-        let score =
-            Squad.sentence("the big cat", &["big dog", "small cat big", "a big cat"]).unwrap();
+        let score = Squad.sentence("the big cat", &["big dog", "small cat big", "a big cat"]).unwrap();
         assert_eq!(score, SquadScore { exact_match: 100.0, f1: 100.0 });
         let score = Squad.sentence("big cat", &["dog", "cat"]).unwrap();
         assert_eq!(score.exact_match, 0.0);

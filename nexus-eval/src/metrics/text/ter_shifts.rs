@@ -104,8 +104,7 @@ fn shift(words: &[u32], start: usize, length: usize, place: usize, shifted: &mut
         }
     } else {
         let place = if place > end { place } else { words.len().min(place + length) };
-        for part in [&words[..start], &words[end..place.max(end)], phrase, &words[place.max(end)..]]
-        {
+        for part in [&words[..start], &words[end..place.max(end)], phrase, &words[place.max(end)..]] {
             shifted.extend(part);
         }
     }

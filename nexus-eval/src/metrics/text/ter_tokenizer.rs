@@ -32,9 +32,14 @@ pub(super) fn tokenize(text: &str, options: &TerOptions) -> String {
 /// Joins lines, replaces entities, and puts a space at both ends.
 fn unescape(text: &str) -> String {
     let mut text = format!(" {text} ");
-    for (from, to) in
-        [("\n-", ""), ("\n", " "), ("&quot;", "\""), ("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">")]
-    {
+    for (from, to) in [
+        ("\n-", ""),
+        ("\n", " "),
+        ("&quot;", "\""),
+        ("&amp;", "&"),
+        ("&lt;", "<"),
+        ("&gt;", ">"),
+    ] {
         text = text.replace(from, to);
     }
     text
@@ -72,22 +77,14 @@ mod tests {
 
     #[test]
     fn options() {
-        let all = TerOptions {
-            normalized: true,
-            no_punct: true,
-            asian_support: true,
-            case_sensitive: true,
-        };
+        let all = TerOptions { normalized: true, no_punct: true, asian_support: true, case_sensitive: true };
         let with = |options: TerOptions, text| tokenize(text, &options);
         let normalized = TerOptions { normalized: true, ..TerOptions::default() };
         assert_eq!(with(TerOptions::default(), "A  B.\u{3000}c "), "a b. c");
         assert_eq!(with(normalized, "John's dog, 1,000.5&lt;"), "john 's dog , 1,000.5 <");
         assert_eq!(with(normalized, "its's[dog's]'s."), "its 's [ dog 's ] 's .");
         assert_eq!(with(normalized, "a\n-b\nc 9-x"), "ab c 9 - x");
-        assert_eq!(
-            with(TerOptions { no_punct: true, ..TerOptions::default() }, "A, (b)。"),
-            "a b。"
-        );
+        assert_eq!(with(TerOptions { no_punct: true, ..TerOptions::default() }, "A, (b)。"), "a b。");
         assert_eq!(with(all, "学习Ab、。c?"), "学 习 Ab c");
         assert_eq!(with(all, ""), "");
     }
