@@ -205,7 +205,7 @@ pub fn read_records(path: &Path) -> Result<Vec<Located>> {
     RecordStream::open(path, &Columns::new())?.collect()
 }
 
-/// Reads all rows of a data file (any but `.txt` is meant) with all of their columns, whatever their names.
+/// Reads all rows of a data file with all of their columns, whatever their names.
 ///
 /// # Errors
 /// As [`RecordStream`] but for the shape of records, and where the file holds no record.
