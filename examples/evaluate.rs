@@ -1,33 +1,34 @@
-//! Measures a model on a file: perplexity, multiple choice, or generated answers.
+//! Measures a model on a file: perplexity, multiple choice, generated answers, or tasks of lm-evaluation-harness.
 
 use clap::{Parser, ValueEnum};
 use nexus_core::data::{EncodeOptions, Record, Tokenizer, encode_records, read_records};
 use nexus_core::model::Decoder;
 use nexus_core::report::{EvalReport, comparison_table};
-use nexus_eval::{Choice, ChoiceOptions, ExactMatch, ExactMatchOptions};
-use nexus_eval::{ExamplePerplexity, Perplexity, ScoreOptions};
-use nexus_examples::{DeviceArgs, Failure, ModelArgs, progress, run, stop_string};
+use nexus_eval::{Choice, ChoiceOptions, ExactMatch, ExamplePerplexity, Perplexity, ScoreOptions};
+use nexus_examples::{AnswerArgs, DeviceArgs, Failure, ModelArgs, TaskFileArgs, progress, run};
 use serde::Serialize;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Measures a model on a file: perplexity, multiple choice, or generated answers.
+/// Measures a model on a file: perplexity, multiple choice, generated answers, or tasks of lm-evaluation-harness.
 ///
 /// Example:
 ///   cargo run --release --example evaluate -- --model runs/base --task choice \
 ///     --data examples/assets/security/choice.jsonl
+///   cargo run --release --example evaluate -- --model runs/base --output runs/results \
+///     --task-file examples/assets/tasks/security_choice.yaml
 #[derive(Parser)]
 #[command(verbatim_doc_comment)]
 struct Args {
     #[command(flatten)]
     model: ModelArgs,
     /// What to measure
-    #[arg(long, value_enum)]
-    task: Task,
+    #[arg(long, value_enum, required_unless_present = "task_file", conflicts_with = "task_file")]
+    task: Option<Task>,
     /// The data: .jsonl with one JSON object a line; for perplexity also .txt
-    #[arg(long, value_name = "FILE")]
-    data: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "task_file", requires = "task")]
+    data: Option<PathBuf>,
     /// The most tokens that the model reads at a time [default: what it was made for, at most 2048]
     #[arg(long, value_name = "N")]
     max_length: Option<usize>,
@@ -38,8 +39,10 @@ struct Args {
     #[arg(long)]
     json: bool,
     /// Also write what was chosen or generated, one JSON object a line (tasks choice and generate)
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "task")]
     details: Option<PathBuf>,
+    #[command(flatten)]
+    files: TaskFileArgs,
     #[command(flatten)]
     answers: AnswerArgs,
     #[command(flatten)]
@@ -56,38 +59,29 @@ enum Task {
     Generate,
 }
 
-#[derive(clap::Args)]
-#[command(next_help_heading = "Generated answers")]
-struct AnswerArgs {
-    /// The most tokens of an answer
-    #[arg(long, value_name = "N", default_value_t = 64)]
-    max_new_tokens: usize,
-    /// Text that ends an answer; may be repeated
-    #[arg(long, value_name = "TEXT", default_value = "\\n", value_parser = stop_string)]
-    stop: Vec<String>,
-    /// Take upper and lower case as the same
-    #[arg(long)]
-    ignore_case: bool,
-    /// Leave out punctuation
-    #[arg(long)]
-    ignore_punctuation: bool,
-}
-
 fn main() -> ExitCode {
     let args = Args::parse();
     run(|| evaluate(&args))
 }
 
 fn evaluate(args: &Args) -> Result<(), Failure> {
-    if args.details.is_some() && args.task == Task::Perplexity {
+    let score = ScoreOptions { max_length: args.max_length, batch_size: args.batch_size };
+    let text = match (args.task, &args.data) {
+        (Some(task), Some(data)) => measure(args, task, data, score)?,
+        _ => args.files.evaluate(&args.model, &args.device, &score, args.json)?,
+    };
+    Ok(std::io::stdout().write_all(text.as_bytes())?)
+}
+
+fn measure(args: &Args, task: Task, path: &Path, score: ScoreOptions) -> Result<String, Failure> {
+    if args.details.is_some() && task == Task::Perplexity {
         return Err("--details is for the tasks choice and generate".into());
     }
     let device = args.device.open()?;
     let (model, tokenizer) = args.model.load(&device)?;
-    let (path, details) = (&args.data, args.details.as_deref());
-    let score = ScoreOptions { max_length: args.max_length, batch_size: args.batch_size };
+    let details = args.details.as_deref();
     let mut bar = progress("evaluating");
-    let report = match args.task {
+    let report = match task {
         Task::Perplexity => perplexity(&model, &tokenizer, score, path, &mut bar)?,
         Task::Choice => {
             let options = ChoiceOptions { score, ..ChoiceOptions::default() };
@@ -97,22 +91,16 @@ fn evaluate(args: &Args) -> Result<(), Failure> {
             report
         }
         Task::Generate => {
-            let options = ExactMatchOptions {
-                max_new_tokens: args.answers.max_new_tokens,
-                stop: args.answers.stop.clone(),
-                ignore_case: args.answers.ignore_case,
-                ignore_punctuation: args.answers.ignore_punctuation,
-                ..ExactMatchOptions::default()
-            };
-            let task = ExactMatch::from_file(path, &tokenizer, options)?;
+            let task = ExactMatch::from_file(path, &tokenizer, args.answers.options())?;
             let (report, outcomes) = task.measure(&model, &mut bar)?;
             write_details(details, &outcomes)?;
             report
         }
     };
-    let json = if args.json { Some(serde_json::to_string(&report)? + "\n") } else { None };
-    let text = json.unwrap_or_else(|| comparison_table(&[report], &[]));
-    Ok(std::io::stdout().write_all(text.as_bytes())?)
+    Ok(match args.json {
+        true => serde_json::to_string(&report)? + "\n",
+        false => comparison_table(&[report], &[]),
+    })
 }
 
 /// Of documents if all records are texts, else of what is trained of each record.

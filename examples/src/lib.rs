@@ -3,6 +3,7 @@
 //! Every program prints its result on stdout (one JSON object with `--json`), everything else on stderr, and exits with
 //! 0, with 1 after an error, or with 2 when it was called wrongly.
 
+mod answer_args;
 mod beam_args;
 mod data_file;
 mod device_args;
@@ -13,10 +14,12 @@ mod progress;
 mod run;
 mod sampling_args;
 mod stop;
+mod task_files;
 mod template;
 mod train_args;
 mod training;
 
+pub use answer_args::AnswerArgs;
 pub use beam_args::BeamArgs;
 pub use data_file::{ColumnArgs, DataReader, in_memory};
 pub use device_args::DeviceArgs;
@@ -27,6 +30,7 @@ pub use progress::progress;
 pub use run::{Failure, run};
 pub use sampling_args::SamplingArgs;
 pub use stop::stop_string;
+pub use task_files::TaskFileArgs;
 pub use template::with_template;
 pub use train_args::TrainArgs;
 pub use training::{beside, checkpoint, finish, new_report, observers, save_trained};

@@ -63,6 +63,48 @@ fn details_hold_a_line_per_question() {
 }
 
 #[test]
+fn task_files_give_the_files_of_the_harness_and_a_cache_answers_the_second_time() {
+    let assets = concat!(env!("CARGO_MANIFEST_DIR"), "/assets");
+    let folder = tempfile::tempdir().unwrap();
+    let (output, cache) = (folder.path().join("out"), folder.path().join("responses.jsonl"));
+    let model = format!("{assets}/decoder");
+    let files = ["security_choice", "security_text", "security_answers"];
+    let files = files.map(|name| format!("{assets}/tasks/{name}.yaml"));
+    let mut args = vec!["--model", &model, "--limit", "3", "--cache", cache.to_str().unwrap()];
+    args.extend(["--output", output.to_str().unwrap()]);
+    args.extend(files.iter().flat_map(|file| ["--task-file", file.as_str()]));
+    let table = program("evaluate", &args, "").ok();
+    for name in ["acc_norm", "bits_per_byte", "exact_match,first-two-words"] {
+        assert!(table.contains(name), "{table}");
+    }
+    let text = std::fs::read_to_string(output.join("results.json")).unwrap();
+    let results: Value = serde_json::from_str(&text).unwrap();
+    assert!(results["results"]["security_choice"]["acc,none"].is_f64(), "{text}");
+    assert_eq!(results["n-samples"]["security_text"]["effective"], 3);
+    assert_eq!(results["config"]["limit"], 3);
+    let samples = std::fs::read_to_string(output.join("samples_security_choice.jsonl")).unwrap();
+    assert_eq!(samples.lines().count(), 3);
+    let responses = std::fs::read_to_string(&cache).unwrap();
+
+    let again = program("evaluate", &[&args[..], &["--json"]].concat(), "").ok();
+    let again: Value = serde_json::from_str(&again).unwrap();
+    assert_eq!(again["results"], results["results"]);
+    assert_eq!(std::fs::read_to_string(&cache).unwrap(), responses);
+    // A cache that is damaged is said to be.
+    std::fs::write(&cache, &responses[..responses.len() - 9]).unwrap();
+    let ended = program("evaluate", &args, "");
+    assert!(ended.stderr.contains("is damaged"), "{}", ended.stderr);
+    assert_eq!(ended.ok(), table);
+    let both = [&args[..], &["--task", "choice", "--data", "x.jsonl"]].concat();
+    assert_eq!(program("evaluate", &both, "").code, Some(2));
+    assert!(
+        program("evaluate", &["--model", &model, "--task-file", "missing.yaml"], "")
+            .error()
+            .contains("missing.yaml")
+    );
+}
+
+#[test]
 fn what_is_wrong_is_said_with_exit_code_1_and_wrong_usage_with_2() {
     let folder = tempfile::tempdir().unwrap();
     random_model(folder.path());

@@ -3,6 +3,7 @@
 //! Each task implements [`Evaluator`](nexus_core::stage::Evaluator) and gives an
 //! [`EvalReport`](nexus_core::report::EvalReport) whose measures carry standard errors. Definitions follow
 //! lm-evaluation-harness (<https://github.com/EleutherAI/lm-evaluation-harness>); each type lists where it deviates.
+//! [`task`] runs the harness's own task files.
 //!
 //! ```text
 //! data file -> Document | Example | Question | Prompt -> rows of tokens -> model -> outcomes -> EvalReport
@@ -23,6 +24,7 @@ mod prompt;
 pub mod quality;
 pub mod report;
 pub mod stats;
+pub mod task;
 mod windows;
 
 pub use choice::{Choice, ChoiceOptions, ChoiceOutcome, Question};
@@ -32,4 +34,4 @@ pub use likelihood::{Progress, ScoreOptions};
 pub use nexus_core::{Error, Result};
 pub use perplexity::{Document, ExamplePerplexity, Perplexity};
 pub use prompt::{encode_pair, encode_prompt, prefix_token};
-pub use windows::{Window, rolling_windows};
+pub use windows::{Window, rolling_windows, rolling_windows_with_context};

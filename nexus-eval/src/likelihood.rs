@@ -1,9 +1,9 @@
 //! Log-likelihoods of many rows of tokens, batched.
 
 use burn::module::Module;
-use burn::tensor::Device;
+use burn::tensor::{Device, Int, Tensor, TensorData, activation};
 use nexus_core::data::{Example, IGNORED, collate};
-use nexus_core::model::{Decoder, DecoderConfig, Position, ids_tensor};
+use nexus_core::model::{Decoder, DecoderConfig, Pass, Position, ids_tensor};
 use nexus_core::{Error, Result};
 
 /// Sees how much is done: the number of rows so far and in all.
@@ -70,15 +70,37 @@ pub(crate) fn row(context: &[u32], targets: &[u32]) -> Example {
 }
 
 /// `log p(token)` of each labelled token of each row, in the order of the rows.
-///
-/// Rows of similar length share a batch, the longest first, so that a lack of memory shows at once; padding stands at
-/// the right, where a causal model does not see it.
 pub(crate) fn log_likelihoods(
     model: &Decoder,
     rows: &[Example],
     batch_size: usize,
     progress: &mut Progress<'_>,
 ) -> Result<Vec<Vec<f32>>> {
+    let mut result = vec![Vec::new(); rows.len()];
+    let mut done = 0;
+    progress(done, rows.len());
+    let score = |ids, labels: &[i32]| model.log_probabilities(ids, labels);
+    score_rows(model, rows, batch_size, score, |i, values| {
+        check_finite(values.iter().copied())?;
+        result[i] = values;
+        done += 1;
+        progress(done, rows.len());
+        Ok(())
+    })?;
+    Ok(result)
+}
+
+/// Scores each row; `done` takes its place and what `score` gives for it.
+///
+/// Rows of similar length share a batch, the longest first, so that a lack of memory shows at once; padding stands at
+/// the right, where a causal model does not see it.
+pub(crate) fn score_rows<T>(
+    model: &Decoder,
+    rows: &[Example],
+    batch_size: usize,
+    score: impl Fn(Tensor<2, Int>, &[i32]) -> Result<Vec<Vec<T>>>,
+    mut done: impl FnMut(usize, Vec<T>) -> Result<()>,
+) -> Result<()> {
     let vocabulary = model.config().vocab_size;
     if let Some(id) = rows.iter().flat_map(|row| &row.ids).find(|&&id| id as usize >= vocabulary) {
         return Err(Error::Refused(format!(
@@ -88,26 +110,68 @@ pub(crate) fn log_likelihoods(
     let device = device_of(model)?;
     let mut order: Vec<usize> = (0..rows.len()).collect();
     order.sort_by_key(|&i| std::cmp::Reverse(rows[i].ids.len()));
-    let mut result = vec![Vec::new(); rows.len()];
-    let mut done = 0;
-    progress(done, rows.len());
     for indices in order.chunks(batch_size.max(1)) {
         let examples: Vec<Example> = indices.iter().map(|&i| rows[i].clone()).collect();
         let batch = collate(&examples, 0);
         let ids = ids_tensor(&batch.ids, [batch.rows, batch.columns], &device);
-        let values = model.log_probabilities(ids, &batch.labels)?;
-        for (&i, values) in indices.iter().zip(values) {
-            if values.iter().any(|value| !value.is_finite()) {
-                return Err(Error::Refused(
-                    "a log-probability is not finite; the model's weights may be damaged".into(),
-                ));
-            }
-            result[i] = values;
+        for (&i, values) in indices.iter().zip(score(ids, &batch.labels)?) {
+            done(i, values)?;
         }
-        done += indices.len();
-        progress(done, rows.len());
+    }
+    Ok(())
+}
+
+/// Rows of logits that are held at a time.
+const LOGIT_ROWS: usize = 256;
+
+/// `log p(token)` of each labelled token of a batch `[B, T]`, and whether it is the most probable one; row by row. The
+/// last column predicts nothing and is not computed.
+pub(crate) fn greedy_log_probabilities(
+    model: &Decoder,
+    ids: Tensor<2, Int>,
+    labels: &[i32],
+) -> Result<Vec<Vec<(f32, bool)>>> {
+    let pass = Pass::inference();
+    let [batch, time] = ids.dims();
+    let device = ids.device();
+    let mut result = vec![Vec::new(); batch];
+    let contexts = time.saturating_sub(1);
+    let predicted: Vec<(usize, i32)> = (0..batch * contexts)
+        .map(|place| (place, labels[place / contexts * time + place % contexts + 1]))
+        .filter(|(_, label)| *label != IGNORED)
+        .collect();
+    if predicted.is_empty() {
+        return Ok(result);
+    }
+    let hidden = model.hidden(ids.narrow(1, 0, contexts), &pass)?;
+    let width = hidden.dims()[2];
+    let hidden = hidden.reshape([batch * contexts, width]);
+    for chunk in predicted.chunks(LOGIT_ROWS) {
+        let integers = |of: fn(&(usize, i32)) -> i32| {
+            let values: Vec<i32> = chunk.iter().map(of).collect();
+            Tensor::<1, Int>::from_data(TensorData::new(values, [chunk.len()]), &device)
+        };
+        let rows = hidden.clone().select(0, integers(|(place, _)| *place as i32));
+        let logits = model.logits(rows, &pass);
+        let best = logits.clone().argmax(1).into_data();
+        let labels = integers(|(_, label)| *label).reshape([chunk.len(), 1]);
+        let values = activation::log_softmax(logits, 1).gather(1, labels).into_data();
+        let scored = values.iter::<f32>().zip(best.iter::<i64>());
+        for ((place, label), (value, best)) in chunk.iter().zip(scored) {
+            result[place / contexts].push((value, best == i64::from(*label)));
+        }
     }
     Ok(result)
+}
+
+/// Refuses log-probabilities that are not finite.
+pub(crate) fn check_finite(values: impl IntoIterator<Item = f32>) -> Result<()> {
+    match values.into_iter().all(f32::is_finite) {
+        true => Ok(()),
+        false => Err(Error::Refused(
+            "a log-probability is not finite; the model's weights may be damaged".into(),
+        )),
+    }
 }
 
 /// A sum in f64, which keeps the rounding of many small terms out of the result.

@@ -9,23 +9,41 @@ pub struct Window {
     pub targets: Vec<u32>,
 }
 
-/// Cuts `tokens` into windows in which every token is predicted exactly once: `get_rolling_token_windows` of
-/// lm-evaluation-harness with `context_len` 1, made disjoint.
+/// Cuts `tokens` into windows in which every token is predicted exactly once: [`rolling_windows_with_context`] with a
+/// context of 1, what perplexity tasks of the harness use.
 ///
 /// The first window predicts the first `max_length` tokens from `prefix` on; each later one the next `max_length` from
 /// the token before them on. The last is filled up with as much earlier context as fits, so that the model reads
 /// `max_length` tokens in every window but that of a short document. `max_length` is at least 1.
 pub fn rolling_windows(tokens: &[u32], prefix: u32, max_length: usize) -> Vec<Window> {
+    rolling_windows_with_context(tokens, prefix, max_length, 1)
+}
+
+/// `get_rolling_token_windows` of lm-evaluation-harness, made disjoint: as [`rolling_windows`], but every window after the
+/// first predicts `max_length - context_length + 1` tokens, each of them from at least `context_length` before it. A longer
+/// context costs more passes and lowers perplexity.
+///
+/// `max_length` is at least 1, `context_length` from 1 to `max_length`; what is outside counts as the nearest of these.
+pub fn rolling_windows_with_context(
+    tokens: &[u32],
+    prefix: u32,
+    max_length: usize,
+    context_length: usize,
+) -> Vec<Window> {
     let length = max_length.max(1);
+    let step = length - context_length.clamp(1, length) + 1;
     let mut windows = Vec::new();
-    for start in (0..tokens.len()).step_by(length) {
-        let end = tokens.len().min(start.saturating_add(length));
+    let mut start = 0;
+    while start < tokens.len() {
+        let new = if start == 0 { length } else { step };
+        let end = tokens.len().min(start.saturating_add(new));
         let context = match start {
             0 => vec![prefix],
             // The model reads all but the last token of the window.
             _ => tokens[end - length - 1..start].to_vec(),
         };
         windows.push(Window { context, targets: tokens[start..end].to_vec() });
+        start = end;
     }
     windows
 }
@@ -70,6 +88,24 @@ mod tests {
         assert_eq!(as_pairs(9, 2), expected);
         assert_eq!(as_pairs(1, 10), [(vec![PREFIX], vec![0])]);
         assert_eq!(as_pairs(0, 2), []);
+    }
+
+    /// Against windows of the harness in `tests/golden/tasks/rolling.json`.
+    #[test]
+    fn longer_contexts_are_those_of_the_reference() {
+        let text = include_str!("../tests/golden/tasks/rolling.json");
+        let cases: Vec<serde_json::Value> = serde_json::from_str(text).unwrap();
+        assert!(cases.len() >= 6);
+        for case in cases {
+            let number = |key: &str| case[key].as_u64().unwrap() as usize;
+            let tokens: Vec<u32> = (0..number("tokens") as u32).collect();
+            let (max_length, context) = (number("max_length"), number("context"));
+            let windows = rolling_windows_with_context(&tokens, PREFIX, max_length, context);
+            let expected: Vec<(Vec<u32>, Vec<u32>)> =
+                serde_json::from_value(case["windows"].clone()).unwrap();
+            let found: Vec<_> = windows.into_iter().map(|w| (w.context, w.targets)).collect();
+            assert_eq!(found, expected, "{max_length} {context}");
+        }
     }
 
     proptest! {

@@ -28,8 +28,27 @@ pub(crate) const CLOSE: &str = "__generation_close";
 ///
 /// Deviations: `strftime_now` is UTC, not local time.
 pub(crate) fn environment() -> Result<Environment<'static>, Error> {
-    let mut env = Environment::new();
+    let mut env = python_environment();
     env.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
+    env.add_function("raise_exception", |message: String| -> Result<Value, Error> {
+        Err(Error::new(ErrorKind::InvalidOperation, message))
+    });
+    env.add_function("strftime_now", |format: &str| strftime_utc_now(format));
+    env.add_function(generation::FUNCTION, |state: &mut State, kwargs: Kwargs| {
+        let caller: Value = kwargs.get("caller")?;
+        let text = caller.call(state, &[])?;
+        let mark = |name| state.lookup(name).filter(|v| !v.is_undefined());
+        Ok::<_, Error>(match (mark(OPEN), mark(CLOSE)) {
+            (Some(open), Some(close)) => Value::from(format!("{open}{text}{close}")),
+            _ => text,
+        })
+    });
+    Ok(env)
+}
+
+/// Jinja as Python runs it: values print as in Python and have the methods of Python's strings, lists and dictionaries.
+pub(super) fn python_environment() -> Environment<'static> {
+    let mut env = Environment::new();
     env.set_fuel(Some(FUEL));
     env.set_formatter(|out, state, value| match value.kind() {
         ValueKind::Bool | ValueKind::None | ValueKind::Seq | ValueKind::Map => {
@@ -45,20 +64,7 @@ pub(crate) fn environment() -> Result<Environment<'static>, Error> {
     });
     env.set_unknown_method_callback(methods);
     env.add_filter("tojson", tojson);
-    env.add_function("raise_exception", |message: String| -> Result<Value, Error> {
-        Err(Error::new(ErrorKind::InvalidOperation, message))
-    });
-    env.add_function("strftime_now", |format: &str| strftime_utc_now(format));
-    env.add_function(generation::FUNCTION, |state: &mut State, kwargs: Kwargs| {
-        let caller: Value = kwargs.get("caller")?;
-        let text = caller.call(state, &[])?;
-        let mark = |name| state.lookup(name).filter(|v| !v.is_undefined());
-        Ok::<_, Error>(match (mark(OPEN), mark(CLOSE)) {
-            (Some(open), Some(close)) => Value::from(format!("{open}{text}{close}")),
-            _ => text,
-        })
-    });
-    Ok(env)
+    env
 }
 
 /// Renders into a string of bounded length.

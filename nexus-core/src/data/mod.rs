@@ -23,6 +23,7 @@ mod protobuf;
 mod python_text;
 mod record;
 mod record_stream;
+mod record_template;
 mod rows;
 mod sentencepiece;
 mod strftime;
@@ -47,8 +48,10 @@ pub use example::{Example, IGNORED, Target, pack_wrapped};
 pub use example_file::{ExampleFile, ExampleFileWriter};
 pub use label::{Label, LabelMap, Problem};
 pub use labeled::{Labeled, LabeledText, SourceTarget, TaggedWords};
+pub use python_text::{python_json, python_str};
 pub use record::Record;
 pub use record_stream::{
-    FromRow, Located, RecordStream, read_json_lines, read_jsonl, read_records, read_text,
+    FromRow, Located, RecordStream, read_json_lines, read_jsonl, read_records, read_rows, read_text,
 };
+pub use record_template::RecordTemplate;
 pub use tokenizer::Tokenizer;

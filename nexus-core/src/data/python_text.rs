@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use minijinja::value::{Kwargs, Value, ValueKind};
+use minijinja::value::{Kwargs, Serde, Value, ValueKind};
 use minijinja::{Error, ErrorKind, State};
 
 use super::jinja::charge;
@@ -42,6 +42,41 @@ pub(super) fn tojson(
     style.write(&json, 0, &mut out);
     charge(state, out.len())?;
     Ok(out)
+}
+
+/// `json.dumps(value, indent=indent, ensure_ascii=False)`.
+pub fn python_json(value: &serde_json::Value, indent: Option<usize>) -> String {
+    let item = if indent.is_some() { "," } else { ", " };
+    let style =
+        JsonStyle { ascii: false, sort: false, item: item.into(), colon: ": ".into(), indent };
+    let mut out = String::new();
+    style.write(value, 0, &mut out);
+    out
+}
+
+/// What Jinja2's own `tojson` writes: sorted keys, and escapes for what means something to HTML.
+pub(super) fn htmlsafe_json(value: &Value, indent: Option<usize>) -> Result<String, Error> {
+    let json = serde_json::to_value(value)
+        .map_err(|e| Error::new(ErrorKind::BadSerialization, e.to_string()))?;
+    let item = if indent.is_some() { "," } else { ", " };
+    let indent = indent.map(|n| n.min(64));
+    let style =
+        JsonStyle { ascii: true, sort: true, item: item.into(), colon: ": ".into(), indent };
+    let mut out = String::new();
+    style.write(&json, 0, &mut out);
+    let escaped = [('<', "\\u003c"), ('>', "\\u003e"), ('&', "\\u0026"), ('\'', "\\u0027")];
+    Ok(escaped.iter().fold(out, |text, (c, escape)| text.replace(*c, escape)))
+}
+
+/// `str(value)`.
+pub fn python_str(value: &serde_json::Value) -> String {
+    if let serde_json::Value::String(text) = value {
+        return text.clone();
+    }
+    let mut out = String::new();
+    // Fails for values only that JSON does not have.
+    let _ = python_repr(&Value::from(Serde(value)), &mut out);
+    out
 }
 
 struct JsonStyle {

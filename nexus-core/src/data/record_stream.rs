@@ -205,6 +205,26 @@ pub fn read_records(path: &Path) -> Result<Vec<Located>> {
     RecordStream::open(path, &Columns::new())?.collect()
 }
 
+/// Reads all rows of a data file with all of their columns, whatever their names.
+///
+/// # Errors
+/// As [`RecordStream`] but for the shape of records, and where the file holds no record.
+pub fn read_rows(path: &Path) -> Result<Vec<Located<Map<String, Value>>>> {
+    let mut rows = Rows::open(path)?;
+    if let Some(columns) = rows.columns() {
+        let columns = columns.to_vec();
+        rows.select(&columns.iter().map(String::as_str).collect::<Vec<_>>(), &[])?;
+    }
+    let mut records = Vec::new();
+    while let Some(Row { values, line, .. }) = rows.next_row()? {
+        records.push(Located { record: values, line });
+    }
+    match records.is_empty() {
+        true => Err(Error::Data { path: path.into(), line: 0, why: NO_RECORD.into() }),
+        false => Ok(records),
+    }
+}
+
 /// Reads all records of a JSON file, whatever its extension: one object a line, or one array of
 /// objects. Empty lines are skipped, a byte order mark is tolerated.
 ///

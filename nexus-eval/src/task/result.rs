@@ -1,0 +1,252 @@
+//! What a task found, in the form of the harness.
+
+use super::aggregate::Sample;
+use super::config::{OutputType, TaskConfig};
+use super::document::Question;
+use super::evaluate::TaskOptions;
+use super::request::{Request, Response, sha256};
+use super::score::Scored;
+use crate::{Error, Result};
+use nexus_core::data::{python_json, python_str};
+use nexus_core::report::{EvalReport, Measure};
+use serde_json::{Map, Value, json};
+use std::path::Path;
+
+/// A measured quantity of a task.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TaskValue {
+    /// The measure.
+    pub metric: String,
+    /// The filter behind which it was measured; `none` where the task names none.
+    pub filter: String,
+    /// The value; `None` where it is not defined, such as perplexity by word without a word.
+    pub value: Option<f64>,
+    /// Its standard error; `None` where the harness gives none.
+    pub stderr: Option<f64>,
+    /// Whether more is better.
+    pub higher_is_better: bool,
+}
+
+/// What a task found.
+#[derive(Clone, Debug)]
+pub struct TaskResult {
+    /// The task's name.
+    pub task: String,
+    /// Its name in tables.
+    pub alias: String,
+    /// Its version.
+    pub version: Value,
+    /// Number of examples before each question.
+    pub num_fewshot: usize,
+    /// Number of documents there are.
+    pub documents: usize,
+    /// Number of documents that were evaluated.
+    pub evaluated: usize,
+    /// The measures, filter after filter.
+    pub values: Vec<TaskValue>,
+    /// One object for each filter and document, as in the harness's `samples_*.jsonl`.
+    pub samples: Vec<Value>,
+    /// Wall time in seconds.
+    pub seconds: f64,
+    config: Map<String, Value>,
+}
+
+impl TaskResult {
+    pub(super) fn new(
+        config: &TaskConfig,
+        documents: usize,
+        evaluated: usize,
+        shots: usize,
+    ) -> Self {
+        let mut json = config.json.clone();
+        json.insert("num_fewshot".into(), shots.into());
+        Self {
+            task: config.task.clone(),
+            alias: config.alias.clone(),
+            version: config.version.clone(),
+            num_fewshot: shots,
+            documents,
+            evaluated,
+            values: Vec::new(),
+            samples: Vec::new(),
+            seconds: 0.0,
+            config: json,
+        }
+    }
+
+    /// Adds the measures and samples behind one filter.
+    pub(super) fn add(
+        &mut self,
+        config: &TaskConfig,
+        filter: &str,
+        questions: &[Question<'_>],
+        responses: &[Vec<&Response>],
+        scored: Vec<Scored>,
+        options: &TaskOptions,
+    ) -> Result<()> {
+        for (i, metric) in config.metrics.iter().enumerate() {
+            let samples: Vec<&Sample> =
+                scored.iter().filter_map(|scored| scored.samples.get(i)).collect();
+            self.values.push(TaskValue {
+                metric: metric.name.clone(),
+                filter: filter.into(),
+                value: metric.aggregate(&samples)?.filter(|value| value.is_finite()),
+                stderr: metric.stderr(&samples, options.bootstrap_iters)?,
+                higher_is_better: metric.higher_is_better,
+            });
+        }
+        for (i, ((question, responses), scored)) in
+            questions.iter().zip(responses).zip(&scored).enumerate()
+        {
+            self.samples.push(sample(config, filter, i, question, responses, scored));
+        }
+        Ok(())
+    }
+
+    /// The value of a measure.
+    pub fn value(&self, metric: &str, filter: &str) -> Option<f64> {
+        let of = |value: &&TaskValue| value.metric == metric && value.filter == filter;
+        self.values.iter().find(of)?.value
+    }
+
+    /// The measures as other evaluators report them, named `metric`, or `metric,filter` behind a filter of the task.
+    pub fn report(&self) -> EvalReport {
+        let measure = |value: &TaskValue| {
+            let name = match value.filter.as_str() {
+                "none" => value.metric.clone(),
+                filter => format!("{},{filter}", value.metric),
+            };
+            Some(Measure {
+                name,
+                value: value.value?,
+                stderr: value.stderr,
+                n: self.evaluated,
+                higher_is_better: value.higher_is_better,
+            })
+        };
+        EvalReport {
+            task: self.task.clone(),
+            measures: self.values.iter().filter_map(measure).collect(),
+            examples: self.evaluated,
+            seconds: self.seconds,
+        }
+    }
+
+    /// Writes the samples, one JSON object a line.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn write_samples(&self, path: &Path) -> Result<()> {
+        let lines: String =
+            self.samples.iter().map(|sample| python_json(sample, None) + "\n").collect();
+        std::fs::write(path, lines).map_err(Error::io("write", path))
+    }
+
+    /// The entry of the harness's `results`.
+    fn json(&self) -> Value {
+        let mut all = Map::new();
+        all.insert("name".into(), self.task.clone().into());
+        all.insert("alias".into(), self.alias.clone().into());
+        all.insert("sample_len".into(), self.evaluated.into());
+        for TaskValue { metric, filter, value, stderr, .. } in &self.values {
+            all.insert(format!("{metric},{filter}"), (*value).into());
+            let stderr = stderr.map_or_else(|| "N/A".into(), Value::from);
+            all.insert(format!("{metric}_stderr,{filter}"), stderr);
+        }
+        all.into()
+    }
+}
+
+/// The results of tasks as the harness writes them to `results.json`; `config` says what was run and how.
+pub fn results_json(results: &[TaskResult], config: Map<String, Value>) -> Value {
+    let by_task = |value: &dyn Fn(&TaskResult) -> Value| -> Map<String, Value> {
+        results.iter().map(|result| (result.task.clone(), value(result))).collect()
+    };
+    let higher = |result: &TaskResult| {
+        let entry = |value: &TaskValue| (value.metric.clone(), value.higher_is_better.into());
+        Value::Object(result.values.iter().map(entry).collect())
+    };
+    let samples =
+        |result: &TaskResult| json!({"original": result.documents, "effective": result.evaluated});
+    json!({
+        "results": by_task(&TaskResult::json),
+        "group_subtasks": {},
+        "configs": by_task(&|result| result.config.clone().into()),
+        "versions": by_task(&|result| result.version.clone()),
+        "n-shot": by_task(&|result| result.num_fewshot.into()),
+        "higher_is_better": by_task(&higher),
+        "n-samples": by_task(&samples),
+        "config": config,
+    })
+}
+
+/// One object of the harness's samples: numbers of responses are texts there.
+fn sample(
+    config: &TaskConfig,
+    filter: &str,
+    index: usize,
+    question: &Question<'_>,
+    responses: &[&Response],
+    scored: &Scored,
+) -> Value {
+    let target = python_str(&question.target);
+    let mut arguments = Map::new();
+    for (i, request) in question.requests.iter().enumerate() {
+        let argument = match request {
+            Request::LogLikelihood { context, continuation } => {
+                json!({"arg_0": context, "arg_1": continuation})
+            }
+            Request::Generate { context, .. } => {
+                json!({"arg_0": context, "arg_1": config.generation.json})
+            }
+            Request::LogLikelihoodRolling { text } | Request::Classify { text } => {
+                json!({"arg_0": text})
+            }
+        };
+        arguments.insert(format!("gen_args_{i}"), argument);
+    }
+    let number = |value: f64| python_str(&value.into());
+    let response = |response: &&Response| match response {
+        Response::LogLikelihood { sum, greedy } => {
+            json!([number(*sum), if *greedy { "True" } else { "False" }])
+        }
+        Response::LogLikelihoodRolling(sum) => number(*sum).into(),
+        Response::Text(text) => text.clone().into(),
+        Response::Logits(logits) => logits.iter().map(|&logit| number(logit.into())).collect(),
+    };
+    let all: Vec<Value> = responses.iter().map(response).collect();
+    let filtered = match &scored.filtered {
+        Some(text) => vec![text.clone().into()],
+        None => all.clone(),
+    };
+    let names: Vec<&str> = config.metrics.iter().map(|metric| metric.name.as_str()).collect();
+    let prompt = match question.requests.first() {
+        Some(Request::LogLikelihood { context, .. } | Request::Generate { context, .. }) => context,
+        Some(Request::LogLikelihoodRolling { text } | Request::Classify { text }) => text,
+        None => "",
+    };
+    let document = Value::from(question.row.clone());
+    let mut sample = json!({
+        "doc_id": index,
+        "doc": document,
+        "target": target,
+        "arguments": arguments,
+        "resps": all.into_iter().map(|response| json!([response])).collect::<Vec<_>>(),
+        "filtered_resps": filtered,
+        "filter": filter,
+        "metrics": names,
+        "doc_hash": sha256(python_json(&document, Some(2)).as_bytes()),
+        "prompt_hash": sha256(prompt.as_bytes()),
+        "target_hash": sha256(target.as_bytes()),
+    });
+    for (name, value) in names.iter().zip(&scored.samples) {
+        // The harness counts whether a continuation is greedy in whole numbers.
+        let whole = matches!(config.output_type, OutputType::LogLikelihood) && *name == "acc";
+        let json = match (value, whole) {
+            (Sample::Number(value), true) => json!(*value as i64),
+            (value, _) => value.json(),
+        };
+        sample[*name] = json;
+    }
+    sample
+}
