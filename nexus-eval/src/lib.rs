@@ -12,6 +12,8 @@ mod choice;
 mod classification;
 mod exact_match;
 mod likelihood;
+pub mod monitor;
+pub mod performance;
 mod perplexity;
 mod prompt;
 pub mod stats;

@@ -28,7 +28,8 @@ const MOST_ADDED: u64 = 100_000_000;
 
 impl Default for LatencyHistogram {
     fn default() -> Self {
-        Self::with_digits(DIGITS)
+        let counts = Histogram::new(DIGITS).expect("the crate allows 3 digits");
+        Self { counts, sum: 0, least: u64::MAX, most: 0 }
     }
 }
 
@@ -36,12 +37,6 @@ impl LatencyHistogram {
     /// An empty histogram.
     pub fn new() -> Self {
         Self::default()
-    }
-
-    /// An empty histogram with buckets of `digits` significant decimal digits, 1 to 5.
-    pub(crate) fn with_digits(digits: u8) -> Self {
-        let counts = Histogram::new(digits).expect("the crate allows up to 5 digits");
-        Self { counts, sum: 0, least: u64::MAX, most: 0 }
     }
 
     /// Counts a duration.
