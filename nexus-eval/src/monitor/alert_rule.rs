@@ -45,7 +45,7 @@ pub struct AlertRule {
     pub wait_seconds: f64,
     /// The label `severity` of the alert, such as `warning` or `critical`.
     pub severity: String,
-    /// What is wrong, in a sentence.
+    /// What is wrong, in a sentence; Prometheus' templates may stand in it, and the rule file adds model and value.
     pub summary: String,
 }
 

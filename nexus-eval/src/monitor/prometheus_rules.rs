@@ -48,7 +48,8 @@ fn write_rule(out: &mut String, rule: &AlertRule, rate_window: Duration) -> std:
     writeln!(out, "        labels:\n          severity: {}", quoted(&rule.severity))?;
     writeln!(out, "        annotations:")?;
     let summary = format!(
-        "{} (model {{{{ $labels.model }}}}, version {{{{ $labels.version }}}}: {{{{ $value }}}})",
+        "{} (model {{{{ $labels.model }}}}, version {{{{ $labels.version }}}}: \
+         {{{{ $value | printf \"%.4g\" }}}})",
         rule.summary
     );
     writeln!(out, "          summary: {}", quoted(&summary))
