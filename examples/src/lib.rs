@@ -6,6 +6,8 @@
 mod beam_args;
 mod data_file;
 mod device_args;
+mod http_target;
+mod load_args;
 mod model_args;
 mod model_folder;
 mod problem_arg;
@@ -20,6 +22,8 @@ mod training;
 pub use beam_args::BeamArgs;
 pub use data_file::{ColumnArgs, DataReader, in_memory};
 pub use device_args::DeviceArgs;
+pub use http_target::HttpTarget;
+pub use load_args::LoadArgs;
 pub use model_args::ModelArgs;
 pub use model_folder::model_folder;
 pub use problem_arg::ProblemArg;

@@ -1,4 +1,5 @@
-//! Evaluation of language models and classifiers: perplexity, multiple choice, exact match, classification.
+//! Evaluation of language models and classifiers: perplexity, multiple choice, exact match, classification; latency,
+//! throughput, memory and energy ([`performance`]); metrics, alerts and drift in service ([`monitor`]).
 //!
 //! Each task implements [`Evaluator`](nexus_core::stage::Evaluator) and gives an
 //! [`EvalReport`](nexus_core::report::EvalReport) whose measures carry standard errors. Definitions follow

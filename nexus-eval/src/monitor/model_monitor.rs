@@ -13,7 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Takes what happens to one version of a model. Cheap to call for every request: a bucket of the histogram and one of
-/// the window are counted up, each under a lock that is held for less than a microsecond.
+/// the window are counted up, each under its lock. A scrape or an evaluation of alerts sums up the window under the same
+/// lock, which takes a fraction of a millisecond.
 pub struct ModelMonitor {
     labels: Labels,
     clock: Arc<dyn Clock>,

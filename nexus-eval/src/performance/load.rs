@@ -33,8 +33,8 @@ const TICK: Duration = Duration::from_millis(100);
 /// called on the caller's thread about ten times a second, with requests or, for a run by time, milliseconds.
 ///
 /// # Errors
-/// [`Error::Config`] for options outside their ranges, and an `expected_interval` far too short for the latencies;
-/// [`Error::Refused`] when the system gives no more threads.
+/// [`Error::Config`] for options outside their ranges, and for an `expected_interval` of less than a hundred-millionth of
+/// a latency; [`Error::Refused`] when the system gives no more threads.
 pub fn run_load<F>(
     options: &LoadOptions,
     request: F,

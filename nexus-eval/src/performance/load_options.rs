@@ -14,8 +14,8 @@ pub enum Load {
     Closed {
         /// Requests in flight at any time, 1 to 4096.
         workers: usize,
-        /// The interval in seconds at which a worker would send if answers came at once; latencies are then corrected
-        /// by [`record_corrected`](super::LatencyHistogram::record_corrected).
+        /// The interval in seconds, 0.001 to 604,800, at which a worker would send if answers came at once; latencies
+        /// are then corrected by [`record_corrected`](super::LatencyHistogram::record_corrected).
         expected_interval: Option<f64>,
     },
     /// Requests are due at their times whatever becomes of earlier ones, as users send them. Latency is counted from
@@ -112,8 +112,8 @@ impl LoadOptions {
         let name = match &self.load {
             Load::Closed { expected_interval, .. } => {
                 if let Some(interval) = *expected_interval {
-                    let allowed = "at least 0.000001 seconds, at most a week";
-                    within("expected_interval", interval, 1e-6, WEEK, allowed)?;
+                    let allowed = "0.001 to 604800 seconds";
+                    within("expected_interval", interval, 1e-3, WEEK, allowed)?;
                 }
                 "workers"
             }

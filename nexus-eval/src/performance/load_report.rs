@@ -2,7 +2,7 @@
 
 use super::recorder::Recorder;
 use super::{LatencyHistogram, LatencySummary, Load, LoadOptions, Objective};
-use nexus_core::report::{EvalReport, Measure};
+use nexus_core::report::{EvalReport, Measure, table};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -183,6 +183,48 @@ impl LoadReport {
             measures.push(measure("goodput_share".into(), goodput.share, n, true));
         }
         EvalReport { task: task.into(), measures, examples: n, seconds: self.seconds }
+    }
+}
+
+impl LoadReport {
+    /// The report as Markdown: rates, then times in milliseconds. A percentile with too few samples is `n/a`.
+    pub fn to_markdown(&self) -> String {
+        let number = |value: Option<f64>| value.map_or("n/a".into(), |value| format!("{value:.2}"));
+        let mut rates = vec![
+            ("requests", format!("{} ({} failed)", self.requests, self.failed())),
+            ("seconds", format!("{:.2}", self.seconds)),
+            ("requests/s", format!("{:.2}", self.requests_per_second)),
+            ("input tokens/s", number(self.tokens_in_per_second)),
+            ("output tokens/s", number(self.tokens_out_per_second)),
+        ];
+        if let Some(goodput) = &self.goodput {
+            let share = goodput.share * 100.0;
+            rates.push(("goodput", format!("{share:.1} %, {:.2} requests/s", goodput.per_second)));
+        }
+        let errors = self.errors.iter().map(|(why, count)| (why.as_str(), count.to_string()));
+        let rows = rates.into_iter().chain(errors).map(|(name, value)| vec![name.into(), value]);
+        let mut text = table(&["quantity", "value"], &rows.collect::<Vec<_>>());
+        let times = [
+            ("latency", Some(&self.latency)),
+            ("first token", Some(&self.first_token)),
+            ("between tokens", Some(&self.inter_token)),
+            ("per output token", Some(&self.time_per_output_token)),
+            ("send lag", self.send_lag.as_ref().map(|lag| &lag.lag)),
+        ];
+        let mut rows = Vec::new();
+        for (name, summary) in times {
+            let Some(summary) = summary.filter(|summary| summary.samples > 0) else { continue };
+            let millis = |value: Option<f64>| number(value.map(|seconds| seconds * 1e3));
+            let mut row = vec![name.into(), millis(summary.mean)];
+            row.extend(summary.percentiles.iter().map(|percentile| millis(percentile.seconds)));
+            row.extend([millis(summary.max), summary.samples.to_string()]);
+            rows.push(row);
+        }
+        if !rows.is_empty() {
+            let header = ["milliseconds", "mean", "P50", "P90", "P95", "P99", "max", "n"];
+            text += &format!("\n{}", table(&header, &rows));
+        }
+        text
     }
 }
 
