@@ -132,9 +132,6 @@ impl LoadReport {
     }
 
     fn warn(&mut self) {
-        if self.requests == 0 {
-            self.warnings.push("no request was measured: the run ended in its warm-up".into());
-        }
         if self.failed() > 0 {
             let (failed, requests) = (self.failed(), self.requests);
             self.warnings.push(format!("{failed} of {requests} requests failed"));

@@ -43,9 +43,15 @@ pub(super) struct Tokens {
 impl Tokens {
     fn add(&mut self, count: Option<u64>) {
         match count {
-            Some(count) => self.sum += count,
+            // A server may claim any number.
+            Some(count) => self.sum = self.sum.saturating_add(count),
             None => self.unknown += 1,
         }
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.add(Some(other.sum));
+        self.unknown += other.unknown;
     }
 
     /// The sum, if every answer said its number.
@@ -112,7 +118,7 @@ impl Recorder {
             _ => self.latency.record(latency),
         }
         let first = response.first_token.or(response.token_times.first().copied());
-        let first_token = first.map(|first| first + latency.saturating_sub(service));
+        let first_token = first.map(|first| first.saturating_add(latency.saturating_sub(service)));
         if let Some(first_token) = first_token {
             self.first_token.record(first_token);
         }
@@ -149,10 +155,8 @@ impl Recorder {
         self.waited += other.waited;
         self.succeeded += other.succeeded;
         self.within += other.within;
-        self.tokens_in.sum += other.tokens_in.sum;
-        self.tokens_in.unknown += other.tokens_in.unknown;
-        self.tokens_out.sum += other.tokens_out.sum;
-        self.tokens_out.unknown += other.tokens_out.unknown;
+        self.tokens_in.merge(other.tokens_in);
+        self.tokens_out.merge(other.tokens_out);
         for (message, count) in other.errors {
             *self.errors.entry(message).or_default() += count;
         }
@@ -274,6 +278,14 @@ mod tests {
         assert_eq!(recorder.succeeded + recorder.latency.len(), 0);
         let backwards = Response { token_times: vec![millis(2), millis(1)], ..tokens() };
         assert_eq!(seen(open(), None, Ok(backwards)).errors.len(), 1);
+        let most = Response {
+            tokens_out: Some(u64::MAX),
+            first_token: Some(Duration::MAX),
+            ..Response::default()
+        };
+        let mut twice = seen(open(), None, Ok(most.clone()));
+        twice.merge(seen(open(), None, Ok(most)));
+        assert_eq!(twice.tokens_out.known(), Some(u64::MAX));
         let unknown = seen(open(), None, Ok(Response { tokens_in: None, ..tokens() }));
         assert_eq!((unknown.tokens_in.known(), unknown.tokens_out.known()), (None, Some(5)));
     }
