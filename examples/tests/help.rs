@@ -14,6 +14,7 @@ const PROGRAMS: &[(&str, &str, &[&str])] = &[
     ("export", "", &["--model", "--adapter", "--dtype", "--out"]),
     ("finetune", "", &["--model", "--train", "--valid", "--learning-rate", "--out"]),
     ("generate", "", &["--model", "--prompt"]),
+    ("loadtest", "", &["--model", "--prompts", "--workers", "--duration"]),
     ("pretrain", "", &["--config", "--train", "--valid", "--out"]),
     ("score", "", &["--model", "--input"]),
     ("seq2seq", "train", &["--model", "--train"]),

@@ -1,4 +1,5 @@
-//! Evaluation of language models and classifiers: perplexity, multiple choice, exact match, classification.
+//! Evaluation of language models and classifiers: perplexity, multiple choice, exact match, classification; latency,
+//! throughput, memory and energy ([`performance`]); metrics, alerts and drift in service ([`monitor`]).
 //!
 //! Each task implements [`Evaluator`](nexus_core::stage::Evaluator) and gives an
 //! [`EvalReport`](nexus_core::report::EvalReport) whose measures carry standard errors. Definitions follow
@@ -19,6 +20,8 @@ mod exact_match;
 pub mod leaderboard;
 mod likelihood;
 pub mod metrics;
+pub mod monitor;
+pub mod performance;
 mod perplexity;
 mod prompt;
 pub mod quality;
