@@ -120,7 +120,6 @@ mod wide {
 #[cfg(target_arch = "x86_64")]
 mod wide {
     use crate::matrix::Matrix;
-    use crate::parallel::{Shared, each};
     use std::arch::x86_64::*;
     use std::ops::Range;
 
