@@ -9,11 +9,13 @@ use std::path::Path;
 /// Every program, the subcommand of its first example, and flags that the example shows.
 const PROGRAMS: &[(&str, &str, &[&str])] = &[
     ("classify", "", &["--model", "--train", "--test", "--method", "--out"]),
+    ("compare", "", &["--out"]),
     ("embed", "", &["--model", "--text"]),
     ("evaluate", "", &["--model", "--task", "--data"]),
     ("export", "", &["--model", "--adapter", "--dtype", "--out"]),
     ("finetune", "", &["--model", "--train", "--valid", "--learning-rate", "--out"]),
     ("generate", "", &["--model", "--prompt"]),
+    ("leaderboard", "add", &["--file", "--model"]),
     ("loadtest", "", &["--model", "--prompts", "--workers", "--duration"]),
     ("pretrain", "", &["--config", "--train", "--valid", "--out"]),
     ("score", "", &["--model", "--input"]),
@@ -61,8 +63,8 @@ fn every_program_shows_a_first_command() {
         let help = match *subcommand {
             "" => ended.stdout.clone(),
             subcommand => {
-                assert_eq!(arguments.first(), Some(&subcommand), "{name}: {command:?}");
-                program(name, &[subcommand, "--help"], "").ok()
+                assert!(arguments.contains(&subcommand), "{name}: {command:?}");
+                ended.stdout.clone() + &program(name, &[subcommand, "--help"], "").ok()
             }
         };
         for flag in flags {

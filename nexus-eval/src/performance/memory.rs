@@ -106,7 +106,6 @@ mod tests {
     #[test]
     fn the_peak_holds_memory_that_is_given_back() {
         const SIZE: u64 = 64 << 20;
-        let before = process_memory().unwrap();
         let pages = vec![1u8; SIZE as usize];
         let with = process_memory().unwrap();
         assert!(std::hint::black_box(&pages).iter().all(|&page| page == 1));
@@ -114,7 +113,8 @@ mod tests {
         // Other tests of this process only add.
         assert!(with.resident >= SIZE, "{with:?}");
         let after = process_memory().unwrap();
-        assert!(after.peak_resident >= with.resident.max(before.resident), "{after:?}");
+        // The system sums counters of every processor, each a little behind, so the peak may be below `with.resident`.
+        assert!(after.peak_resident >= SIZE, "{after:?}");
     }
 
     #[cfg(unix)]
