@@ -16,8 +16,8 @@ mod embedding_drift;
 mod kolmogorov_smirnov;
 mod metrics;
 mod model_monitor;
+mod models;
 mod prometheus_rules;
-mod service;
 mod stability_index;
 mod window;
 
@@ -29,8 +29,8 @@ pub use embedding_drift::{Discrepancy, centroid_distance, maximum_mean_discrepan
 pub use kolmogorov_smirnov::{KolmogorovSmirnov, kolmogorov_smirnov};
 pub use metrics::{CONTENT_TYPE, LATENCY_BUCKETS};
 pub use model_monitor::{ModelMonitor, Snapshot};
+pub use models::{Monitor, MonitorOptions};
 pub use prometheus_rules::prometheus_rules;
-pub use service::{Monitor, MonitorOptions};
 pub use stability_index::{Shift, StabilityIndex, population_stability_index};
 
 /// A Grafana dashboard of the metrics, as JSON to import; it asks for the Prometheus data source.
