@@ -6,18 +6,17 @@ use nexus_eval::quality::{
     MaximumLoss, ModelScores, Pairs, Requirement, Rubric, RuleLimits, TaskScores, Threshold,
     compare,
 };
-use nexus_eval::report::{ModelReport, Report};
+use nexus_eval::report::{MeasureInterval, ModelReport, Report};
 use nexus_eval::stats::{Bootstrap, mean};
-use nexus_examples::{Failure, run};
-use serde_json::Value;
+use nexus_examples::{Failure, read_scores, run};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Compares models by what each made of the same examples, and writes report.json, report.md and report.html.
 ///
 /// Each file holds one JSON object a line: an `id` (or `index`) with a `score` or `correct`, or what `evaluate --details`
-/// wrote. The first file is the baseline; the others must hold the same examples.
+/// or `evaluate --task-file --output` wrote. The first file is the baseline; the others must hold the same examples.
 ///
 /// Example:
 ///   cargo run --release --example evaluate -- --model runs/base --task choice \
@@ -35,7 +34,7 @@ struct Args {
     /// Name of the task in the report
     #[arg(long, default_value = "examples")]
     task: String,
-    /// Name of the measure in the report
+    /// Name of the measure in the report; samples of a task have names of their own
     #[arg(long, default_value = "accuracy")]
     measure: String,
     /// Smaller scores are better
@@ -72,15 +71,20 @@ fn named(text: &str) -> Result<(String, PathBuf), String> {
 fn compare_files(args: &Args) -> Result<(), Failure> {
     let mut models = Vec::new();
     for (name, path) in &args.models {
-        let (task, measure) = (args.task.clone(), args.measure.clone());
-        let (scores, higher_is_better) = (read(path)?, !args.lower_is_better);
-        let tasks = vec![TaskScores { task, measure, higher_is_better, scores }];
-        models.push(ModelScores { model: name.clone(), tasks });
+        let tasks =
+            read_scores(path, &args.measure)?.into_iter().map(|(measure, scores)| TaskScores {
+                task: args.task.clone(),
+                measure,
+                higher_is_better: !args.lower_is_better,
+                scores,
+            });
+        models.push(ModelScores { model: name.clone(), tasks: tasks.collect() });
     }
     let pairs = if args.all_pairs { Pairs::All } else { Pairs::WithBaseline };
     let bootstrap =
         Bootstrap { resamples: args.resamples, seed: args.seed, ..Bootstrap::default() };
-    let mut report = Report::new(&format!("{} on {}", args.measure, args.task));
+    let measures: Vec<&str> = models[0].tasks.iter().map(|task| task.measure.as_str()).collect();
+    let mut report = Report::new(&format!("{} on {}", measures.join(", "), args.task));
     report.comparisons = compare(&models, pairs, &bootstrap)?;
     report.settings.insert("resamples".into(), args.resamples.into());
     report.settings.insert("seed".into(), args.seed.into());
@@ -89,12 +93,15 @@ fn compare_files(args: &Args) -> Result<(), Failure> {
         let mut model = ModelReport {
             name: scores.model.clone(),
             description: Some(path.display().to_string()),
-            evaluations: vec![evaluation(&scores.tasks[0])?],
+            evaluations: vec![evaluation(&args.task, &scores.tasks)?],
             ..ModelReport::default()
         };
+        for task in &scores.tasks {
+            model.intervals.extend(wilson(task)?);
+        }
         if let Some(loss) = args.max_loss.filter(|_| scores.model != models[0].model) {
             let requirement = Requirement::MaximumLoss(MaximumLoss::Absolute(loss));
-            let (task, measure) = (args.task.clone(), args.measure.clone());
+            let (task, measure) = (args.task.clone(), scores.tasks[0].measure.clone());
             let threshold = Threshold { task, measure, requirement };
             model.checks.push(threshold.check_scores(&models[0], scores)?);
         }
@@ -110,41 +117,26 @@ fn compare_files(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-fn evaluation(task: &TaskScores) -> Result<EvalReport, Failure> {
-    let values: Vec<f64> = task.scores.iter().map(|(_, score)| *score).collect();
-    let found = mean(&values).ok_or("there are no examples")?;
-    let (name, n, higher_is_better) = (task.measure.clone(), values.len(), task.higher_is_better);
-    let measure = Measure { name, value: found.value, stderr: found.stderr, n, higher_is_better };
-    Ok(EvalReport { task: task.task.clone(), measures: vec![measure], examples: n, seconds: 0.0 })
+fn evaluation(name: &str, tasks: &[TaskScores]) -> Result<EvalReport, Failure> {
+    let mut measures = Vec::new();
+    for task in tasks {
+        let values: Vec<f64> = task.scores.iter().map(|(_, score)| *score).collect();
+        let found = mean(&values).ok_or("there are no examples")?;
+        let (name, n, higher_is_better) =
+            (task.measure.clone(), values.len(), task.higher_is_better);
+        let (value, stderr) = (found.value, found.stderr);
+        measures.push(Measure { name, value, stderr, n, higher_is_better });
+    }
+    let examples = measures.first().map_or(0, |measure| measure.n);
+    Ok(EvalReport { task: name.into(), measures, examples, seconds: 0.0 })
 }
 
-fn read(path: &Path) -> Result<Vec<(String, f64)>, Failure> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|why| format!("cannot read {}: {why}", path.display()))?;
-    let mut scores = Vec::new();
-    for (i, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        let place = format!("{}:{}", path.display(), i + 1);
-        let value: Value = serde_json::from_str(line).map_err(|why| format!("{place}: {why}"))?;
-        let id = match value.get("id").or(value.get("index")) {
-            Some(Value::String(id)) => id.clone(),
-            Some(Value::Number(id)) => id.to_string(),
-            _ => return Err(format!("{place}: an \"id\" or \"index\" is expected").into()),
-        };
-        scores.push((id, score(&value).ok_or_else(|| format!("{place}: {EXPECTED}"))?));
+/// The interval of scores that are all 0 or 1.
+fn wilson(task: &TaskScores) -> Result<Option<MeasureInterval>, Failure> {
+    let scores = || task.scores.iter().map(|(_, score)| *score);
+    if scores().any(|score| score != 0.0 && score != 1.0) {
+        return Ok(None);
     }
-    Ok(scores)
-}
-
-const EXPECTED: &str = "a number as \"score\", true or false as \"correct\" or \"matched\", or \"chosen\" with \"answer\" is expected";
-
-/// The score of a line; what `evaluate --details` writes says what was chosen, or whether the answer matched.
-fn score(value: &Value) -> Option<f64> {
-    if let Some(score) = value.get("score") {
-        return score.as_f64();
-    }
-    let right = match value.get("correct").or(value.get("matched")) {
-        Some(right) => right.as_bool()?,
-        None => value.get("chosen")?.as_u64()? == value.get("answer")?.as_u64()?,
-    };
-    Some(f64::from(right))
+    let right = scores().filter(|score| *score == 1.0).count();
+    Ok(Some(MeasureInterval::share(&task.task, &task.measure, right, task.scores.len())?))
 }

@@ -5,18 +5,17 @@ use clap::Parser;
 use nexus_core::data::Tokenizer;
 use nexus_core::generate::{SamplingConfig, generate};
 use nexus_core::model::Decoder;
-use nexus_core::report::table;
 use nexus_eval::encode_prompt;
-use nexus_eval::performance::{
-    EnergyMeter, EnergyOptions, LoadReport, Response, folder_size, process_memory, run_load,
-};
+use nexus_eval::performance::{EnergyMeter, EnergyOptions, Response, run_load};
+use nexus_eval::report::Performance;
 use nexus_examples::{
-    DeviceArgs, Failure, HttpTarget, LoadArgs, ModelArgs, model_folder, progress, run,
+    DeviceArgs, Failure, HttpTarget, LoadArgs, ModelArgs, load_json, load_tables,
+    local_performance, model_folder, progress, run, write_load_report,
 };
-use serde_json::{Map, Value};
+use serde_json::Map;
 use std::io::Write;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -52,6 +51,9 @@ struct Args {
     /// Power of the processor in watts, to estimate energy where it cannot be measured
     #[arg(long, value_name = "W")]
     tdp_watts: Option<f64>,
+    /// Also write report.json, report.md and report.html into this folder
+    #[arg(long, value_name = "DIR")]
+    report: Option<PathBuf>,
     /// Print one JSON object instead of tables
     #[arg(long)]
     json: bool,
@@ -73,7 +75,7 @@ fn loadtest(args: &Args) -> Result<(), Failure> {
     let prompt = |i: u64| prompts[(i % prompts.len() as u64) as usize].as_str();
     let mut bar = progress("loading");
     let mut resources = Map::new();
-    let report = if let Some(model) = &args.model {
+    let (report, performance, name) = if let Some(model) = &args.model {
         let parts = ModelArgs { model: model.clone(), adapter: args.adapter.clone() };
         let device = args.device.open()?;
         let (decoder, tokenizer) = parts.load(&device)?;
@@ -81,23 +83,32 @@ fn loadtest(args: &Args) -> Result<(), Failure> {
         let energy = EnergyOptions { tdp_watts: args.tdp_watts, ..EnergyOptions::default() };
         let (report, energy) = EnergyMeter::during(energy, || run_load(&options, send, &mut bar))?;
         let report = report?;
-        // The warm-up takes energy too.
-        let sent = (report.requests + report.warmup_requests) as f64;
-        let joules = energy.joules().map(|joules| joules / sent);
-        resources.insert("joules_per_request".into(), joules.into());
+        let performance = local_performance(&report, &energy, &model_folder(model)?)?;
+        resources.insert("joules_per_request".into(), performance.joules_per_request.into());
         resources.insert("energy".into(), serde_json::to_value(&energy)?);
-        local(model, &mut resources)?;
-        report
+        resources.insert("peak_resident_bytes".into(), performance.peak_memory_bytes.into());
+        resources.insert("model_bytes".into(), performance.model_bytes.into());
+        (report, performance, parts.name())
     } else {
         let url = args.url.as_deref().unwrap_or_default();
         let (name, timeout) = (args.served_model.clone(), Duration::from_secs(args.timeout));
         let (tokens, connections) = (args.max_new_tokens, args.load.in_flight());
+        let shown = name.clone().unwrap_or_else(|| url.to_string());
         let target = HttpTarget::new(url, name, tokens, true, connections, timeout)?;
-        run_load(&options, |i| target.send(prompt(i)), &mut bar)?
+        let report = run_load(&options, |i| target.send(prompt(i)), &mut bar)?;
+        let performance = Performance::of(&report);
+        (report, performance, shown)
     };
     report.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
-    let text = if args.json { json(&report, resources)? } else { tables(&report, resources) };
-    Ok(std::io::stdout().write_all(text.as_bytes())?)
+    let text = match args.json {
+        true => load_json(&report, resources)?,
+        false => load_tables(&report, &performance, &resources),
+    };
+    std::io::stdout().write_all(text.as_bytes())?;
+    match &args.report {
+        Some(out) => write_load_report(out, &name, performance, &report, &args.load),
+        None => Ok(()),
+    }
 }
 
 fn answer(
@@ -118,28 +129,4 @@ fn answer(
     let written = generation.map_err(|why| why.to_string())?.ids.len();
     let (read, written) = (Some(ids.len() as u64), Some(written as u64));
     Ok(Response { tokens_in: read, tokens_out: written, first_token: None, token_times: times })
-}
-
-/// What a model in this process takes.
-fn local(model: &Path, resources: &mut Map<String, Value>) -> Result<(), Failure> {
-    let memory = process_memory().ok().map(|memory| memory.peak_resident);
-    resources.insert("peak_resident_bytes".into(), memory.into());
-    let size = folder_size(&model_folder(model)?)?;
-    resources.insert("model_bytes".into(), size.bytes.into());
-    Ok(())
-}
-
-fn json(report: &LoadReport, resources: Map<String, Value>) -> Result<String, Failure> {
-    let mut object = serde_json::to_value(report)?;
-    object["resources"] = resources.into();
-    Ok(format!("{object}\n"))
-}
-
-fn tables(report: &LoadReport, resources: Map<String, Value>) -> String {
-    let row = |(name, value): (String, Value)| vec![name, value.to_string()];
-    let rows: Vec<_> = resources.into_iter().map(row).collect();
-    match rows.is_empty() {
-        true => report.to_markdown(),
-        false => format!("{}\n{}", report.to_markdown(), table(&["resource", "value"], &rows)),
-    }
 }

@@ -22,6 +22,18 @@ pub struct ModelArgs {
 }
 
 impl ModelArgs {
+    /// The model's name in reports: the last part of its folder, and of its adapter's.
+    pub fn name(&self) -> String {
+        let last = |path: &PathBuf| match path.file_name() {
+            Some(name) => name.to_string_lossy().into_owned(),
+            None => path.display().to_string(),
+        };
+        match &self.adapter {
+            Some(adapter) => format!("{} with {}", last(&self.model), last(adapter)),
+            None => last(&self.model),
+        }
+    }
+
     /// Loads the model, with its adapter, and its tokenizer.
     ///
     /// # Errors

@@ -1,17 +1,18 @@
 //! Evaluation tasks in the form of lm-evaluation-harness.
 
-use crate::{DeviceArgs, Failure, ModelArgs, model_folder, progress};
+use crate::{Evaluated, Failure, Run, model_folder, progress};
 use clap::Args;
 use nexus_core::model::{Classify, Decoder, Encoder, ModelConfig};
 use nexus_core::report::comparison_table;
 use nexus_core::weights::read_spec;
-use nexus_eval::ScoreOptions;
 use nexus_eval::task::{
-    Classifier, LanguageModel, OutputType, Respond, ResponseCache, Task, TaskOptions, TaskResult,
-    fingerprint, results_json,
+    Classifier, LanguageModel, OutputType, Request, Respond, Response, ResponseCache, Task,
+    TaskOptions, TaskResult, fingerprint, results_json,
 };
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
+use std::io::Write;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 /// Tasks from files, and what becomes of them.
 #[derive(Args, Clone, Debug)]
@@ -35,17 +36,13 @@ pub struct TaskFileArgs {
 }
 
 impl TaskFileArgs {
-    /// Evaluates the tasks; the results as a table, or with `json` as the harness's results.json.
+    /// Evaluates the tasks and prints the results as a table, or with `json` as the harness's results.json.
     ///
     /// # Errors
-    /// When a task cannot be read or asked, the model cannot be loaded, or a file cannot be written.
-    pub fn evaluate(
-        &self,
-        model: &ModelArgs,
-        device: &DeviceArgs,
-        options: &ScoreOptions,
-        json: bool,
-    ) -> Result<String, Failure> {
+    /// When a task cannot be read or asked, the model cannot be loaded, or a file cannot be written; as
+    /// [`ReportArgs::finish`](crate::ReportArgs::finish).
+    pub fn evaluate(&self, run: &Run<'_>) -> Result<(), Failure> {
+        let Run { model, device, score, .. } = run;
         let tasks: Vec<Task> =
             self.task_file.iter().map(|p| Task::from_file(p)).collect::<Result<_, _>>()?;
         for (i, task) in tasks.iter().enumerate() {
@@ -73,32 +70,50 @@ impl TaskFileArgs {
         let folders: Vec<_> = folders.into_iter().flatten().collect();
         // Devices round differently.
         let name = format!("{} on {}", fingerprint(&folders)?, device.name());
-        let results = match (classify, read_spec(&folder)?.config) {
+        match (classify, read_spec(&folder)?.config) {
             (false, _) => {
                 let (decoder, tokenizer) = model.load(&opened)?;
-                self.run(&tasks, &LanguageModel::new(&decoder, &tokenizer, &name, options)?)?
+                let model = LanguageModel::new(&decoder, &tokenizer, &name, score)?;
+                self.run(&tasks, run, &model)
             }
             (true, ModelConfig::Encoder(config)) => {
                 let loaded: Encoder = model.load_model(&opened)?;
-                self.classify(&tasks, &loaded, model, &name, config.max_length(), options)?
+                self.classify(&tasks, run, &loaded, &name, config.max_length())
             }
             (true, ModelConfig::Decoder(config)) => {
                 let loaded: Decoder = model.load_model(&opened)?;
-                self.classify(&tasks, &loaded, model, &name, config.max_positions, options)?
+                self.classify(&tasks, run, &loaded, &name, config.max_positions)
             }
             (true, ModelConfig::EncoderDecoder(_)) => {
-                return Err("--model: an encoder-decoder does not classify".into());
+                Err("--model: an encoder-decoder does not classify".into())
             }
-        };
-        let config = json!({
-            "model": model.model, "adapter": model.adapter, "device": device.name(),
-            "batch_size": options.batch_size, "max_length": options.max_length, "limit": self.limit,
-            "use_cache": self.cache, "bootstrap_iters": TaskOptions::default().bootstrap_iters,
-            "fewshot_seed": TaskOptions::default().fewshot_seed,
-            "nexus_version": env!("CARGO_PKG_VERSION"),
-        });
-        let config = config.as_object().cloned().unwrap_or_else(Map::new);
-        let all = results_json(&results, config);
+        }
+    }
+
+    fn classify<M: Classify + Sync>(
+        &self,
+        tasks: &[Task],
+        run: &Run<'_>,
+        loaded: &M,
+        name: &str,
+        longest: usize,
+    ) -> Result<(), Failure> {
+        let tokenizer = run.model.load_tokenizer(loaded)?;
+        let length = run.score.max_length.unwrap_or(longest);
+        let batch = run.score.batch_size;
+        self.run(tasks, run, &Classifier::new(loaded, &tokenizer, name, length, batch)?)
+    }
+
+    fn run(
+        &self,
+        tasks: &[Task],
+        run: &Run<'_>,
+        model: &(dyn Respond + Sync),
+    ) -> Result<(), Failure> {
+        let asked = Asked { model, most: run.report.timed(), requests: Mutex::default() };
+        let results = self.results(tasks, &asked)?;
+        let config = self.config(run);
+        let all = results_json(&results, config.clone());
         if let Some(folder) = &self.output {
             std::fs::create_dir_all(folder)?;
             std::fs::write(
@@ -110,29 +125,41 @@ impl TaskFileArgs {
                 result.write_samples(&folder.join(format!("samples_{name}.jsonl")))?;
             }
         }
-        let reports: Vec<_> = results.iter().map(TaskResult::report).collect();
-        Ok(match json {
+        let mut found = run.named();
+        for result in &results {
+            found.intervals.extend(result.shares());
+            found.evaluations.push(result.report());
+        }
+        let text = match run.json {
             true => serde_json::to_string(&all)? + "\n",
-            false => comparison_table(&reports, &[]),
-        })
+            false => comparison_table(&found.evaluations, &[]),
+        };
+        std::io::stdout().write_all(text.as_bytes())?;
+        let requests = asked.into_requests();
+        let ask = |i: u64| match requests.get(i as usize) {
+            Some(request) => {
+                model.respond(&[request], &mut |_, _| Ok(())).map_err(|why| why.to_string())
+            }
+            None => Ok(()),
+        };
+        let (examples, ask) = (requests.len() as u64, Box::new(ask));
+        let evaluated = Evaluated { model: found, settings: config, examples, ask };
+        run.report.finish(evaluated, &model_folder(&run.model.model)?)
     }
 
-    fn classify<M: Classify>(
-        &self,
-        tasks: &[Task],
-        loaded: &M,
-        model: &ModelArgs,
-        name: &str,
-        longest: usize,
-        options: &ScoreOptions,
-    ) -> Result<Vec<TaskResult>, Failure> {
-        let tokenizer = model.load_tokenizer(loaded)?;
-        let length = options.max_length.unwrap_or(longest);
-        let classifier = Classifier::new(loaded, &tokenizer, name, length, options.batch_size)?;
-        self.run(tasks, &classifier)
+    fn config(&self, run: &Run<'_>) -> Map<String, Value> {
+        let defaults = TaskOptions::default();
+        let config = json!({
+            "model": run.model.model, "adapter": run.model.adapter, "device": run.device.name(),
+            "batch_size": run.score.batch_size, "max_length": run.score.max_length,
+            "limit": self.limit, "use_cache": self.cache,
+            "bootstrap_iters": defaults.bootstrap_iters, "fewshot_seed": defaults.fewshot_seed,
+            "nexus_version": env!("CARGO_PKG_VERSION"),
+        });
+        config.as_object().cloned().unwrap_or_default()
     }
 
-    fn run(&self, tasks: &[Task], model: &dyn Respond) -> Result<Vec<TaskResult>, Failure> {
+    fn results(&self, tasks: &[Task], model: &dyn Respond) -> Result<Vec<TaskResult>, Failure> {
         let mut cache = self.cache.as_deref().map(ResponseCache::open).transpose()?;
         for line in cache.iter().flat_map(ResponseCache::damaged) {
             eprintln!("note: line {line} of the cache is damaged; what it held is asked again");
@@ -148,5 +175,41 @@ impl TaskFileArgs {
             results.push(task.evaluate(model, cache.as_mut(), &options, &mut bar)?);
         }
         Ok(results)
+    }
+}
+
+/// A model that keeps the first requests that it is asked, to time them afterwards.
+struct Asked<'a> {
+    model: &'a dyn Respond,
+    most: usize,
+    requests: Mutex<Vec<Request>>,
+}
+
+impl Asked<'_> {
+    fn into_requests(self) -> Vec<Request> {
+        self.requests.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Respond for Asked<'_> {
+    fn fingerprint(&self) -> &str {
+        self.model.fingerprint()
+    }
+
+    fn respond(
+        &self,
+        requests: &[&Request],
+        done: &mut dyn FnMut(usize, Response) -> nexus_eval::Result<()>,
+    ) -> nexus_eval::Result<()> {
+        {
+            let mut kept = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+            let room = self.most - kept.len();
+            kept.extend(requests.iter().take(room).map(|&request| request.clone()));
+        }
+        self.model.respond(requests, done)
+    }
+
+    fn classes(&self) -> Option<&[String]> {
+        self.model.classes()
     }
 }

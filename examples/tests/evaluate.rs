@@ -2,8 +2,11 @@
 
 mod programs;
 
-use programs::{lines, program, random_model};
+use nexus_eval::quality::Verdict;
+use nexus_eval::report::Report;
+use programs::{binary, lines, program, random_bert, random_model};
 use serde_json::Value;
+use std::process::Command;
 
 #[test]
 fn every_task_prints_a_table_or_one_json_object() {
@@ -63,6 +66,80 @@ fn details_hold_a_line_per_question() {
 }
 
 #[test]
+fn a_report_has_intervals_calibration_speed_memory_and_energy() {
+    let folder = tempfile::tempdir().unwrap();
+    random_model(folder.path());
+    let model = folder.path().to_str().unwrap();
+    let question = |answer| {
+        format!(
+            "{{\"question\": \"the cat\", \"choices\": [\"sat\", \"on\"], \"answer\": {answer}}}"
+        )
+    };
+    let questions: Vec<String> = (0..24).map(|i| question(i % 2)).collect();
+    let questions: Vec<&str> = questions.iter().map(String::as_str).collect();
+    let data = lines(folder.path(), "questions.jsonl", &questions);
+    let out = folder.path().join("report");
+    let args = ["--model", model, "--data", &data, "--task", "choice", "--tdp-watts", "10"];
+    let more = ["--report", out.to_str().unwrap(), "--objective-ms", "60000"];
+    program("evaluate", &[&args[..], &more, &["--require", "accuracy=0.1"]].concat(), "").ok();
+    let report = Report::read(&out.join("report.json")).unwrap();
+    let found = &report.models[0];
+    assert_eq!(found.intervals[0].method, "Wilson");
+    assert_eq!(found.checks[0].verdict, Verdict::Pass);
+    assert!(found.reliability.is_some() && found.grade.is_some());
+    let speed = found.performance.as_ref().unwrap();
+    assert_eq!(speed.requests, 24);
+    assert!(speed.latency_at(0.5) <= speed.latency_at(0.95) && speed.latency_at(0.5).is_some());
+    assert!(speed.latency_at(0.99).is_none(), "24 requests are too few for P99");
+    assert!(speed.peak_memory_bytes.unwrap() > speed.model_bytes.unwrap());
+    assert!(speed.joules_per_request.is_some() && speed.energy_source.is_some());
+    let page = std::fs::read_to_string(out.join("report.html")).unwrap();
+    assert!(page.contains("<svg") && page.contains("Latency"), "{page}");
+    // What is not kept, and what is not there.
+    let not_kept = [&args[..6], &["--require", "accuracy=0.99"]].concat();
+    let ended = program("evaluate", &not_kept, "");
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert!(ended.stderr.contains("fail: accuracy (choice)"), "{}", ended.stderr);
+    let ended = program("evaluate", &[&args[..6], &["--require", "f1=0.5"]].concat(), "");
+    assert!(ended.stderr.contains("accuracy, accuracy_norm"), "{}", ended.stderr);
+    assert_eq!(program("evaluate", &args, "").code, Some(2), "--tdp-watts is for a report");
+}
+
+#[test]
+fn a_classifier_is_measured_with_its_confusions() {
+    let folder = tempfile::tempdir().unwrap();
+    let base = folder.path().join("base");
+    std::fs::create_dir(&base).unwrap();
+    random_bert(&base);
+    let records = [
+        "{\"text\": \"the cat sat\", \"label\": \"felis\"}",
+        "{\"text\": \"a dog sat\", \"label\": \"canis\"}",
+        "{\"text\": \"the cat on a mat\", \"label\": \"felis\"}",
+    ];
+    let data = lines(folder.path(), "train.jsonl", &records);
+    let (base, trained) = (base.to_str().unwrap(), folder.path().join("trained"));
+    let model = trained.to_str().unwrap();
+    let args = ["--model", base, "--train", &data, "--out", model, "--method", "full"];
+    let steps = ["--max-steps", "30", "--batch-size", "3", "--learning-rate", "1e-2"];
+    program("classify", &[&args[..], &steps].concat(), "").ok();
+    let (out, details) = (folder.path().join("report"), folder.path().join("details.jsonl"));
+    let args = ["--model", model, "--task", "classify", "--data", &data, "--json"];
+    let files = ["--report", out.to_str().unwrap(), "--details", details.to_str().unwrap()];
+    let json = program("evaluate", &[&args[..], &files].concat(), "").ok();
+    let report: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(report["measures"][0]["value"], 1.0, "{json}");
+    let report = Report::read(&out.join("report.json")).unwrap();
+    let confusion = report.models[0].confusion.as_ref().unwrap();
+    assert_eq!(confusion.labels, ["canis", "felis"]);
+    assert_eq!(confusion.counts, [[1, 0], [0, 2]]);
+    assert_eq!(report.models[0].intervals[1].measure, "macro_f1");
+    assert_eq!(std::fs::read_to_string(details).unwrap().lines().count(), 3);
+    // A bare encoder has no classes.
+    let bare = ["--model", base, "--task", "classify", "--data", &data];
+    assert!(program("evaluate", &bare, "").error().contains("no classification head"));
+}
+
+#[test]
 fn task_files_give_the_files_of_the_harness_and_a_cache_answers_the_second_time() {
     let assets = concat!(env!("CARGO_MANIFEST_DIR"), "/assets");
     let folder = tempfile::tempdir().unwrap();
@@ -85,6 +162,29 @@ fn task_files_give_the_files_of_the_harness_and_a_cache_answers_the_second_time(
     let samples = std::fs::read_to_string(output.join("samples_security_choice.jsonl")).unwrap();
     assert_eq!(samples.lines().count(), 3);
     let responses = std::fs::read_to_string(&cache).unwrap();
+
+    // The samples of a task are compared as they are.
+    let samples = output.join("samples_security_choice.jsonl");
+    let samples = samples.to_str().unwrap();
+    let (one, other) = (format!("a={samples}"), format!("b={samples}"));
+    let compared = folder.path().join("compared");
+    let args_compare = [&one, &other, "--out", compared.to_str().unwrap(), "--resamples", "100"];
+    let ended = Command::new(binary("compare")).args(args_compare).output().unwrap();
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    let report = Report::read(&compared.join("report.json")).unwrap();
+    let names: Vec<&str> = report.models[1].measures().map(|(_, m)| m.name.as_str()).collect();
+    assert_eq!(names, ["acc", "acc_norm", "acc_bytes"]);
+    assert_eq!(report.models[0].intervals.len(), 3);
+    assert!(report.comparisons[0].differences.iter().all(|d| d.difference == 0.0));
+
+    // A report of tasks times what was asked.
+    let reported = folder.path().join("reported");
+    let task = ["--model", &model, "--limit", "3", "--task-file", &files[0]];
+    let out = ["--report", reported.to_str().unwrap(), "--timed", "5"];
+    program("evaluate", &[&task[..], &out].concat(), "").ok();
+    let report = Report::read(&reported.join("report.json")).unwrap();
+    assert_eq!(report.models[0].performance.as_ref().unwrap().requests, 5);
+    assert_eq!(report.models[0].intervals[0].measure, "acc");
 
     let again = program("evaluate", &[&args[..], &["--json"]].concat(), "").ok();
     let again: Value = serde_json::from_str(&again).unwrap();

@@ -2,6 +2,7 @@
 
 mod programs;
 
+use nexus_eval::report::Report;
 use programs::{lines, program, random_model};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -32,6 +33,12 @@ fn a_model_in_this_process_is_measured() {
     let source = resources["energy"]["readings"][0]["source"].as_str().unwrap();
     assert!(["rapl", "tdp_estimate"].contains(&source), "{source}");
     assert!(resources["joules_per_request"].as_f64().unwrap() >= 0.0);
+    let out = folder.path().join("report");
+    let page = ["--report", out.to_str().unwrap()];
+    let text = program("loadtest", &[&flags[..], &short, &page].concat(), "").ok();
+    assert!(text.contains("model size") && !text.contains('{'), "{text}");
+    let report = Report::read(&out.join("report.json")).unwrap();
+    assert_eq!(report.models[0].performance.as_ref().unwrap().requests, 20);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Multiple choice by log-likelihood.
 
 use crate::likelihood::{Progress, ScoreOptions, log_likelihoods, row, sum};
+use crate::metrics::classification::softmax;
 use crate::prompt::{encode_pair, is_space};
 use crate::stats::proportion;
 use nexus_core::data::{Tokenizer, read_json_lines};
@@ -53,6 +54,13 @@ pub struct ChoiceOutcome {
     pub answer: usize,
     /// Summed log-likelihood of each choice, in nats.
     pub log_likelihoods: Vec<f64>,
+}
+
+impl ChoiceOutcome {
+    /// The likelihood of the choice that was taken among all choices of the question, above 0 and at most 1.
+    pub fn confidence(&self) -> f64 {
+        softmax(&self.log_likelihoods).into_iter().fold(0.0, f64::max)
+    }
 }
 
 /// Multiple choice: each choice is scored by the probability that the model gives it after the question.
@@ -120,6 +128,12 @@ impl Choice {
     #[allow(clippy::len_without_is_empty, reason = "there is always one")]
     pub fn len(&self) -> usize {
         self.questions.len()
+    }
+
+    /// The question with this index alone; `None` when there are not so many.
+    pub fn only(&self, index: usize) -> Option<Self> {
+        let questions = vec![self.questions.get(index)?.clone()];
+        Some(Self { task: self.task.clone(), questions, options: self.options.clone() })
     }
 
     /// The report and what was chosen, question by question; `progress` sees how many choices are scored.

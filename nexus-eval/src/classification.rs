@@ -2,8 +2,8 @@
 
 use crate::likelihood::{Progress, ScoreOptions};
 use crate::metrics::classification::{
-    Average, ConfusionMatrix, FScore, LabelCounts, accuracy, average_scores, cross_entropy,
-    label_counts, multi_label_counts,
+    Average, FScore, LabelCounts, accuracy, average_scores, cross_entropy, label_counts,
+    multi_label_counts, softmax,
 };
 use crate::stats::mean;
 use burn::tensor::Tensor;
@@ -12,6 +12,7 @@ use nexus_core::model::{Classify, Pass, TokenBatch};
 use nexus_core::report::{EvalReport, Measure};
 use nexus_core::stage::Evaluator;
 use nexus_core::{Error, Result};
+use serde::Serialize;
 use std::time::Instant;
 
 /// What a model with a classification head makes of examples with a target.
@@ -33,6 +34,30 @@ pub struct Classification {
     pad_id: u32,
 }
 
+/// What the model made of one example.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ClassificationOutcome {
+    /// Index of the example.
+    pub index: usize,
+    /// 1 when all labels are right, else 0; for regression the mean squared error, of which less is better.
+    pub score: f64,
+    /// The class with the largest logit, of single labels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chosen: Option<usize>,
+    /// The right class, of single labels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer: Option<usize>,
+    /// The logits, or the values of a regression, `[C]`.
+    pub logits: Vec<f32>,
+}
+
+impl ClassificationOutcome {
+    /// The probability of each class, `[C]`, of single labels: the softmax of the logits.
+    pub fn probabilities(&self) -> Vec<f64> {
+        softmax(&self.logits.iter().map(|&logit| f64::from(logit)).collect::<Vec<_>>())
+    }
+}
+
 impl Classification {
     /// Measures on `examples`, as [`SequenceEncoder`](nexus_core::data::SequenceEncoder) gives them.
     ///
@@ -49,7 +74,20 @@ impl Classification {
         }
     }
 
-    /// As [`evaluate`](Evaluator::evaluate), with word of how many examples are done.
+    /// Number of examples, at least one.
+    #[allow(clippy::len_without_is_empty, reason = "there is always one")]
+    pub fn len(&self) -> usize {
+        self.examples.len()
+    }
+
+    /// The example with this index alone; `None` when there are not so many.
+    pub fn only(&self, index: usize) -> Option<Self> {
+        let examples = vec![self.examples.get(index)?.clone()];
+        let (batch_size, pad_id) = (self.batch_size, self.pad_id);
+        Some(Self { task: self.task.clone(), examples, batch_size, pad_id })
+    }
+
+    /// The report and what was answered, example by example; `progress` sees how many are done.
     ///
     /// # Errors
     /// [`Error::Refused`] when the model has no classification head, or a target does not fit it; otherwise as the
@@ -58,38 +96,33 @@ impl Classification {
         &self,
         model: &M,
         progress: &mut Progress<'_>,
-    ) -> Result<EvalReport> {
+    ) -> Result<(EvalReport, Vec<ClassificationOutcome>)> {
         let start = Instant::now();
         let Some(classes) = model.spec().classes() else {
             return Err(Error::Refused("the model has no classification head".into()));
         };
         let logits = class_logits(model, &self.examples, self.batch_size, self.pad_id, progress)?;
-        let measures = match classes.problem {
+        let (measures, scores) = match classes.problem {
             Problem::SingleLabel => self.single(&logits)?,
             Problem::MultiLabel => self.several(&logits)?,
             Problem::Regression => self.values(&logits)?,
         };
-        Ok(EvalReport {
+        let single = classes.problem == Problem::SingleLabel;
+        let outcome = |(index, (logits, score)): (usize, (Vec<f32>, f64))| ClassificationOutcome {
+            index,
+            score,
+            chosen: single.then(|| argmax(&logits)),
+            answer: wanted_class(&self.examples[index].target, logits.len()).ok(),
+            logits,
+        };
+        let outcomes = logits.into_iter().zip(scores).enumerate().map(outcome).collect();
+        let report = EvalReport {
             task: self.task.clone(),
             measures,
             examples: self.examples.len(),
             seconds: start.elapsed().as_secs_f64(),
-        })
-    }
-
-    /// How often each class (row) was answered as which (column), `[C, C]`, for single labels.
-    ///
-    /// # Errors
-    /// As [`measure`](Self::measure), and for another problem.
-    pub fn confusion<M: Classify>(&self, model: &M) -> Result<Vec<Vec<usize>>> {
-        let all =
-            class_logits(model, &self.examples, self.batch_size, self.pad_id, &mut |_, _| {})?;
-        let (wanted, answers) = self.answers(&all)?;
-        let classes: Vec<usize> = (0..all[0].len()).collect();
-        let table = ConfusionMatrix::with_labels(&wanted, &answers, &classes)?;
-        // A count of examples, which are in memory.
-        let row = |row: &Vec<u64>| row.iter().map(|&count| count as usize).collect();
-        Ok(table.counts().iter().map(row).collect())
+        };
+        Ok((report, outcomes))
     }
 
     /// The class of every example and the one with its largest logit.
@@ -100,7 +133,7 @@ impl Classification {
         self.examples.iter().zip(logits).map(pair).collect()
     }
 
-    fn single(&self, logits: &[Vec<f32>]) -> Result<Vec<Measure>> {
+    fn single(&self, logits: &[Vec<f32>]) -> Result<Found> {
         let n = logits.len();
         let (wanted, answers) = self.answers(logits)?;
         let right = accuracy(&wanted, &answers)?;
@@ -115,10 +148,11 @@ impl Classification {
         if let Some(loss) = mean(&losses) {
             measures.push(Measure::lower("loss", loss.value, loss.stderr, n));
         }
-        Ok(measures)
+        let scores = wanted.iter().zip(&answers).map(|(w, a)| f64::from(w == a)).collect();
+        Ok((measures, scores))
     }
 
-    fn several(&self, logits: &[Vec<f32>]) -> Result<Vec<Measure>> {
+    fn several(&self, logits: &[Vec<f32>]) -> Result<Found> {
         let n = logits.len();
         let (mut wanted, mut answers) = (Vec::with_capacity(n), Vec::with_capacity(n));
         for (example, logits) in self.examples.iter().zip(logits) {
@@ -128,14 +162,16 @@ impl Classification {
         }
         let counts = multi_label_counts(&wanted, &answers)?;
         let exact = accuracy(&wanted, &answers)?;
-        Ok(vec![
+        let measures = vec![
             Measure::higher("micro_f1", f1(&counts, Average::Micro)?, None, n),
             Measure::higher("macro_f1", f1(&counts, Average::Macro)?, None, n),
             Measure::higher("exact_match", exact.value, exact.stderr, n),
-        ])
+        ];
+        let scores = wanted.iter().zip(&answers).map(|(w, a)| f64::from(w == a)).collect();
+        Ok((measures, scores))
     }
 
-    fn values(&self, logits: &[Vec<f32>]) -> Result<Vec<Measure>> {
+    fn values(&self, logits: &[Vec<f32>]) -> Result<Found> {
         let (mut squares, mut distances) = (Vec::new(), Vec::new());
         for (example, found) in self.examples.iter().zip(logits) {
             let target = fitting(&example.target, found.len())?;
@@ -148,15 +184,19 @@ impl Classification {
         let measure = |name: &str, values: &[f64]| {
             mean(values).map(|m| Measure::lower(name, m.value, m.stderr, values.len()))
         };
-        Ok([measure("mse", &squares), measure("mae", &distances)].into_iter().flatten().collect())
+        let measures = [measure("mse", &squares), measure("mae", &distances)];
+        Ok((measures.into_iter().flatten().collect(), squares))
     }
 }
 
 impl<M: Classify> Evaluator<M> for Classification {
     fn evaluate(&self, model: &M) -> Result<EvalReport> {
-        self.measure(model, &mut |_, _| {})
+        Ok(self.measure(model, &mut |_, _| {})?.0)
     }
 }
+
+/// The measures, and the score of each example.
+type Found = (Vec<Measure>, Vec<f64>);
 
 /// The logits `[C]` of every example, in their order. Examples of like length share a batch.
 ///

@@ -135,6 +135,19 @@ impl ExactMatch {
         Ok(Self { task: "exact_match".into(), prompts, tokenizer: tokenizer.clone(), options })
     }
 
+    /// Number of prompts, at least one.
+    #[allow(clippy::len_without_is_empty, reason = "there is always one")]
+    pub fn len(&self) -> usize {
+        self.prompts.len()
+    }
+
+    /// The prompt with this index alone; `None` when there are not so many.
+    pub fn only(&self, index: usize) -> Option<Self> {
+        let prompts = vec![self.prompts.get(index)?.clone()];
+        let (tokenizer, options) = (self.tokenizer.clone(), self.options.clone());
+        Some(Self { task: self.task.clone(), prompts, tokenizer, options })
+    }
+
     /// The report and the generations; `progress` sees how many prompts are answered.
     ///
     /// # Errors

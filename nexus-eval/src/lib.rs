@@ -31,7 +31,7 @@ pub mod task;
 mod windows;
 
 pub use choice::{Choice, ChoiceOptions, ChoiceOutcome, Question};
-pub use classification::{Classification, class_logits};
+pub use classification::{Classification, ClassificationOutcome, class_logits};
 pub use exact_match::{ExactMatch, ExactMatchOptions, ExactMatchOutcome, Prompt};
 pub use likelihood::{Progress, ScoreOptions};
 pub use nexus_core::{Error, Result};

@@ -105,6 +105,19 @@ impl Perplexity {
         Self::new(documents, prefix_token(tokenizer)?, options)
     }
 
+    /// Number of documents, at least one.
+    #[allow(clippy::len_without_is_empty, reason = "there is always one")]
+    pub fn len(&self) -> usize {
+        self.documents.len()
+    }
+
+    /// The document with this index alone; `None` when there are not so many, or it has no token.
+    pub fn only(&self, index: usize) -> Option<Self> {
+        let documents = vec![self.documents.get(index).filter(|d| !d.ids.is_empty())?.clone()];
+        let options = self.options.clone();
+        Some(Self { task: self.task.clone(), documents, prefix: self.prefix, options })
+    }
+
     /// As [`evaluate`](Evaluator::evaluate), with word of how many windows are done.
     ///
     /// # Errors
@@ -184,6 +197,18 @@ impl ExamplePerplexity {
             true => Ok(Self { task: "perplexity".into(), examples, batch_size }),
             false => Err(no_token()),
         }
+    }
+
+    /// Number of examples, at least one.
+    #[allow(clippy::len_without_is_empty, reason = "there is always one")]
+    pub fn len(&self) -> usize {
+        self.examples.len()
+    }
+
+    /// The example with this index alone; `None` when there are not so many, or nothing of it is trained.
+    pub fn only(&self, index: usize) -> Option<Self> {
+        let examples = vec![self.examples.get(index).filter(|e| e.trained_tokens() > 0)?.clone()];
+        Some(Self { task: self.task.clone(), examples, batch_size: self.batch_size })
     }
 
     /// As [`evaluate`](Evaluator::evaluate), with word of how many examples are done.

@@ -8,7 +8,9 @@ use nexus_core::model::Encoder;
 use nexus_core::report::EvalReport;
 use nexus_core::stage::Evaluator;
 use nexus_core::weights::load;
-use nexus_eval::Classification;
+use nexus_eval::report::{ModelReport, ReliabilityBin};
+use nexus_eval::stats::Bootstrap;
+use nexus_eval::{Classification, ClassificationOutcome};
 
 /// f32 logits of size 1 on both sides.
 const TOLERANCE: f64 = 1e-4;
@@ -58,9 +60,36 @@ fn single_labels_equal_counts_by_hand() {
         close(value(&report, "macro_f1"), (0.0 + 0.8 + 1.0) / 3.0, TOLERANCE);
     }
     let task = Classification::new(examples("bert_classes", targets()), 2, 0).unwrap();
+    let (whole, outcomes) = task.measure(&encoder("bert_classes"), &mut |_, _| {}).unwrap();
+    let names = ["a", "b", "c", "d", "e"].map(String::from);
+    let mut report = ModelReport { name: "bert".into(), ..ModelReport::default() };
+    report.add_classification(whole.clone(), &outcomes, &names, &Bootstrap::default()).unwrap();
+    report.check().unwrap();
     let mut table = vec![vec![0; 5]; 5];
     (table[3][3], table[0][3], table[4][4]) = (2, 1, 1);
-    assert_eq!(task.confusion(&encoder("bert_classes")).unwrap(), table);
+    assert_eq!(report.confusion.as_ref().unwrap().counts, table);
+    // Wilson's interval of 3 of 4, and one of the bootstrap.
+    let interval = |name: &str| report.interval("classification", whole.measure(name).unwrap());
+    let accuracy = interval("accuracy").unwrap();
+    close(accuracy.low, 0.300642, 1e-6);
+    close(accuracy.high, 0.954413, 1e-6);
+    assert!(interval("macro_f1").unwrap().contains(value(&whole, "macro_f1")));
+    // Each answer's confidence is its softmax.
+    let diagram = report.reliability.clone().unwrap();
+    let mean = |of: fn(&ReliabilityBin) -> f64| {
+        diagram.bins.iter().map(|bin| bin.n as f64 * of(bin)).sum::<f64>() / 4.0
+    };
+    let confidence = |o: &ClassificationOutcome| o.probabilities()[o.chosen.unwrap()];
+    close(mean(|bin| bin.confidence), outcomes.iter().map(confidence).sum::<f64>() / 4.0, 1e-12);
+    close(mean(|bin| bin.accuracy), 0.75, 1e-12);
+    // An example alone is answered as among the others.
+    let (alone, _) =
+        task.only(1).unwrap().measure(&encoder("bert_classes"), &mut |_, _| {}).unwrap();
+    assert_eq!((alone.examples, value(&alone, "accuracy")), (1, outcomes[1].score));
+    assert!(task.only(4).is_none());
+    assert!(
+        report.add_classification(whole, &outcomes, &names[..3], &Bootstrap::default()).is_err()
+    );
 
     let (_, json) = expected("bert_classes");
     let report = measure("bert_classes", [3, 0, 4, 1].map(Target::Class).to_vec(), 4);

@@ -1,5 +1,7 @@
 //! What a report holds about a model.
 
+use super::format;
+use crate::performance::EnergySource;
 use crate::quality::{Check, Finding, Grade};
 use crate::stats::Interval;
 use crate::stats::distributions::normal_quantile;
@@ -110,9 +112,12 @@ pub struct Performance {
     /// Size of the model's files in bytes.
     #[serde(default)]
     pub model_bytes: Option<u64>,
-    /// Energy per request in joules, where measured.
+    /// Energy per request in joules, where measured or estimated.
     #[serde(default)]
     pub joules_per_request: Option<f64>,
+    /// Where the energy comes from; `None` when nobody looked.
+    #[serde(default)]
+    pub energy_source: Option<EnergySource>,
 }
 
 /// What holds the speed of a model back.
@@ -190,5 +195,25 @@ impl Performance {
     /// The latency at a quantile that was measured.
     pub fn latency_at(&self, quantile: f64) -> Option<f64> {
         self.latency.iter().find(|point| point.quantile == quantile).map(|point| point.seconds)
+    }
+
+    /// Memory, size of the files and energy as people read them, each with its name; what is not known is left out.
+    pub fn costs(&self) -> Vec<(&'static str, String)> {
+        let costs = [
+            ("peak memory", self.peak_memory_bytes.map(format::bytes)),
+            ("model size", self.model_bytes.map(format::bytes)),
+            ("J/request", self.energy()),
+        ];
+        costs.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    }
+
+    /// The energy per request as people read it, which says where it is an estimate or could not be measured.
+    pub(super) fn energy(&self) -> Option<String> {
+        let joules = self.joules_per_request.map(format::number);
+        match (joules, self.energy_source) {
+            (Some(joules), Some(EnergySource::TdpEstimate)) => Some(format!("{joules} (estimate)")),
+            (None, Some(EnergySource::Unavailable)) => Some("unavailable".into()),
+            (joules, _) => joules,
+        }
     }
 }

@@ -97,16 +97,11 @@ impl Report {
                 let quantity = format!("{} latency", format::percentile(point.quantile));
                 row(quantity, format::seconds(point.seconds));
             }
-            let cost = [
-                ("requests/s", performance.requests_per_second.map(|rate| format!("{rate:.1}"))),
-                ("peak memory", performance.peak_memory_bytes.map(format::bytes)),
-                ("model size", performance.model_bytes.map(format::bytes)),
-                ("J/request", performance.joules_per_request.map(format::number)),
-                ("conditions", Some(plain(&performance.conditions))),
-            ];
-            for (quantity, value) in cost {
-                value.into_iter().for_each(|value| row(quantity.into(), value));
+            if let Some(rate) = performance.requests_per_second {
+                row("requests/s".into(), format!("{rate:.1}"));
             }
+            performance.costs().into_iter().for_each(|(name, value)| row(name.into(), value));
+            row("conditions".into(), plain(&performance.conditions));
         }
         section(text, "Latency and cost", &["model", "quantity", "value"], &rows);
     }

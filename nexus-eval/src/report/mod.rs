@@ -9,6 +9,7 @@
 //! and holds its plots as SVG. Every text in it is escaped.
 
 mod check;
+mod convert;
 mod data;
 mod format;
 mod html;

@@ -6,6 +6,7 @@ use super::document::Question;
 use super::evaluate::TaskOptions;
 use super::request::{Request, Response, sha256};
 use super::score::Scored;
+use crate::report::MeasureInterval;
 use crate::{Error, Result};
 use nexus_core::data::{python_json, python_str};
 use nexus_core::report::{EvalReport, Measure};
@@ -130,6 +131,28 @@ impl TaskResult {
             examples: self.evaluated,
             seconds: self.seconds,
         }
+    }
+
+    /// Wilson's intervals of the measures that are shares: means of a 0 or 1 for each document.
+    pub fn shares(&self) -> Vec<MeasureInterval> {
+        let mut all = Vec::new();
+        let defined = self.values.iter().filter(|value| value.value.is_some());
+        for (value, measure) in defined.zip(self.report().measures) {
+            let behind =
+                self.samples.iter().filter(|sample| sample["filter"] == value.filter.as_str());
+            let scores = behind.map(|sample| sample[value.metric.as_str()].as_f64());
+            let right: Option<Vec<bool>> = scores
+                .map(|score| score.filter(|s| *s == 0.0 || *s == 1.0).map(|s| s == 1.0))
+                .collect();
+            let Some(right) = right else { continue };
+            let count = right.iter().filter(|&&right| right).count();
+            // A measure may be something else than the mean of its samples.
+            if value.value != Some(count as f64 / right.len() as f64) {
+                continue;
+            }
+            all.extend(MeasureInterval::share(&self.task, &measure.name, count, right.len()));
+        }
+        all
     }
 
     /// Writes the samples, one JSON object a line.

@@ -1,6 +1,7 @@
 //! A report with everything in it: three classifiers, one of them with a hostile name.
 
 use nexus_core::report::{EvalReport, Measure};
+use nexus_eval::performance::EnergySource;
 use nexus_eval::quality::{
     Check, Comparison, CriterionPoints, Difference, Finding, Flips, Grade, Severity, Verdict,
 };
@@ -115,6 +116,13 @@ fn model(
             peak_memory_bytes: Some((1 << 30) / (1 + number)),
             model_bytes: Some((438 << 20) / (1 + 3 * number)),
             joules_per_request: (number < 2).then_some(1.9 / (1.0 + number as f64)),
+            energy_source: [
+                EnergySource::Rapl,
+                EnergySource::TdpEstimate,
+                EnergySource::Unavailable,
+            ]
+            .get(number as usize)
+            .copied(),
         }),
         checks: checks(accuracy, number),
         grade: Some(Grade {

@@ -225,7 +225,7 @@ pub(super) fn performance(report: &Report, page: &mut Page) -> Result<()> {
                 number(p.requests_per_second.map(|rate| format!("{rate:.1}"))),
                 number(p.peak_memory_bytes.map(format::bytes)),
                 number(p.model_bytes.map(format::bytes)),
-                number(p.joules_per_request.map(format::number)),
+                number(p.energy()),
                 Cell::Number(p.requests.to_string()),
                 Cell::Text(p.conditions.clone()),
             ]
