@@ -1,10 +1,13 @@
 //! The leaderboard: ratings against scikit-learn and scipy, the file under two writers, and damaged files.
 
+mod random_cases;
+
 use nexus_core::report::{EvalReport, Measure};
 use nexus_eval::Error;
 use nexus_eval::leaderboard::{
     Entry, ExampleScores, Leaderboard, Pair, Prior, RatingOptions, Tally, fit,
 };
+use random_cases::SplitMix64;
 use serde::Deserialize;
 use std::path::Path;
 use std::process::Command;
@@ -19,27 +22,16 @@ struct Golden {
     cases: Vec<(Vec<f64>, Option<Vec<f64>>)>,
 }
 
-struct SplitMix64(u64);
-
-impl SplitMix64 {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % limit
-    }
-}
-
 /// The tournaments of `golden/bradley_terry/export.py`.
 fn tournament(seed: u64) -> (usize, Vec<Pair>) {
     let mut random = SplitMix64(seed);
-    let players = 2 + random.below(6) as usize;
-    let scale = [2, 10, 100, 10_000][random.below(4) as usize];
+    let players = random.between(2, 7);
+    let scale = [2, 10, 100, 10_000][random.below(4)];
     let mut pairs = Vec::new();
     for b in 1..players {
         for a in 0..b {
             if random.below(5) > 0 {
-                let [wins, losses, ties] = std::array::from_fn(|_| random.below(scale));
+                let [wins, losses, ties] = std::array::from_fn(|_| random.below(scale) as u64);
                 pairs.push(Pair { a, b, tally: Tally { wins, losses, ties } });
             }
         }

@@ -87,9 +87,9 @@ impl Bootstrap {
     /// `None` where it is undefined.
     ///
     /// # Errors
-    /// [`Error::Config`] for a setting outside its range; [`Error::Refused`] without examples, when the statistic of all
-    /// examples or of more than one resample in twenty is undefined or not finite, and for BCa when all resamples or all
-    /// jackknife values are the same (the interval is then 0 / 0).
+    /// [`Error::Config`] for a setting outside its range; [`Error::Refused`] with fewer than two examples, when the
+    /// statistic of all examples or of more than one resample in twenty is undefined or not finite, and for BCa when all
+    /// resamples or all jackknife values are the same (the interval is then 0 / 0).
     pub fn interval(
         &self,
         n: usize,
@@ -242,8 +242,10 @@ fn defined(statistic: &mut impl FnMut(&[usize]) -> Option<f64>, indices: &[usize
 }
 
 fn whole(n: usize, statistic: &mut impl FnMut(&[usize]) -> Option<f64>) -> Result<f64> {
-    if n == 0 {
-        return Err(refused("there is no example to resample"));
+    match n {
+        0 => return Err(refused("there is no example to resample")),
+        1 => return Err(refused("one example has no spread to resample; take at least 2")),
+        _ => {}
     }
     let all: Vec<usize> = (0..n).collect();
     defined(statistic, &all).ok_or_else(|| refused("the statistic of all examples is undefined"))
@@ -253,9 +255,6 @@ fn leave_one_out(
     n: usize,
     statistic: &mut impl FnMut(&[usize]) -> Option<f64>,
 ) -> Result<Vec<f64>> {
-    if n < 2 {
-        return Err(refused("the jackknife needs at least 2 examples"));
-    }
     let mut indices: Vec<usize> = (1..n).collect();
     let mut values = Vec::with_capacity(n);
     for left_out in 0..n {
@@ -353,8 +352,8 @@ mod tests {
         assert!(plain.mean(&[]).is_err() && plain.mean(&[1.0, f64::NAN]).is_err());
         assert!(bca.mean(&[1.0, 1.0, 1.0]).is_err());
         assert_eq!(plain.mean(&[1.0, 1.0]).unwrap().interval.high, 1.0);
-        assert!(Bootstrap { resamples: 1, ..plain }.mean(&[1.0]).is_err());
-        assert!(Bootstrap { level: 1.0, ..plain }.mean(&[1.0]).is_err());
+        assert!(Bootstrap { resamples: 1, ..plain }.mean(&[1.0, 2.0]).is_err());
+        assert!(Bootstrap { level: 1.0, ..plain }.mean(&[1.0, 2.0]).is_err());
         assert!(plain.interval(3, |_| None).is_err());
         // Undefined unless example 0 is drawn: about a third of the resamples.
         assert!(plain.interval(3, |indices| indices.contains(&0).then_some(1.0)).is_err());

@@ -62,7 +62,7 @@ pub fn newcombe(first: (u64, u64), second: (u64, u64), level: f64) -> Result<Int
 /// Student's interval for a mean.
 ///
 /// # Errors
-/// [`Error::Refused`](crate::Error::Refused) with fewer than two observations;
+/// [`Error::Refused`](crate::Error::Refused) with fewer than two observations and for a variance that overflows;
 /// [`Error::Config`](crate::Error::Config) for a level outside (0, 1).
 pub fn mean_interval(sample: &Summary, level: f64) -> Result<Interval> {
     let (mean, variance) = sample.moments("the sample")?;

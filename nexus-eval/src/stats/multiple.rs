@@ -40,7 +40,8 @@ pub fn benjamini_hochberg(p_values: &[f64]) -> Result<Vec<f64>> {
     let mut adjusted = vec![0.0; m];
     let mut smallest = 1.0f64;
     for (i, index) in ascending(p_values).into_iter().enumerate().rev() {
-        smallest = smallest.min(p_values[index] * m as f64 / (i + 1) as f64);
+        // A division by a share of at most 1 cannot round below the p-value itself.
+        smallest = smallest.min(p_values[index] / ((i + 1) as f64 / m as f64));
         adjusted[index] = smallest;
     }
     Ok(adjusted)

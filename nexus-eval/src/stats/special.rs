@@ -16,7 +16,7 @@ const CONVERGED: f64 = 1e-16;
 const TINY: f64 = 1e-300;
 
 /// `ln Gamma(x + 1) - ((x + 1/2) ln x - x + ln(2 pi) / 2)` for x > 0.
-fn stirling_error(x: f64) -> f64 {
+pub(super) fn stirling_error(x: f64) -> f64 {
     if x < 15.0 {
         return libm::lgamma(x + 1.0) - ((x + 0.5) * x.ln() - x + 0.5 * TAU.ln());
     }

@@ -70,10 +70,15 @@ impl Summary {
         (self.n > 1).then(|| self.squares / (self.n - 1) as f64)
     }
 
-    /// Mean and variance of at least two observations.
+    /// Mean and variance of at least two observations; an error where there are fewer or one of the two overflows.
     pub(super) fn moments(&self, what: &str) -> Result<(f64, f64)> {
         match (self.mean(), self.variance()) {
-            (Some(mean), Some(variance)) => Ok((mean, variance)),
+            (Some(mean), Some(variance)) if mean.is_finite() && variance.is_finite() => {
+                Ok((mean, variance))
+            }
+            (Some(_), Some(_)) => {
+                Err(refused(format!("{what}: its mean or variance overflows; scale it down")))
+            }
             _ => Err(refused(format!(
                 "{what} has {} observation(s); a variance needs at least 2",
                 self.n

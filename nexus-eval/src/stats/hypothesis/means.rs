@@ -1,22 +1,24 @@
 //! Student's tests of means.
 
 use super::{Alternative, LEVEL, TestResult, effect};
-use crate::Result;
 use crate::stats::interval::around;
 use crate::stats::{Summary, check_paired, refused};
+use crate::{Error, Result};
 
 /// Welch's t test of two independent means, whose variances may differ (Welch 1947): `ttest_ind(equal_var=False)` of
 /// SciPy. Effect: the difference of the means.
 ///
 /// # Errors
-/// [`Error::Refused`](crate::Error::Refused) when a sample has fewer than two observations, and when neither varies (the
-/// statistic is then infinite or 0 / 0).
+/// [`Error::Refused`] when a sample has fewer than two observations, and when neither varies (the
+/// statistic is then infinite or 0 / 0), and when a variance overflows.
 pub fn welch_t(first: &Summary, second: &Summary, alternative: Alternative) -> Result<TestResult> {
     let (mean, variance) = first.moments("the first sample")?;
     let (other_mean, other_variance) = second.moments("the second sample")?;
     let (n, m) = (first.n() as f64, second.n() as f64);
     let (v, w) = (variance / n, other_variance / m);
-    let df = (v + w).powi(2) / (v * v / (n - 1.0) + w * w / (m - 1.0));
+    // In shares of the variance, whose squares do not underflow.
+    let (share, other) = (v / (v + w), w / (v + w));
+    let df = 1.0 / (share * share / (n - 1.0) + other * other / (m - 1.0));
     student(
         "Welch's t test",
         "difference in means",
@@ -49,12 +51,15 @@ pub fn equal_variance_t(
 /// Student's t test that a mean is `expected`: `ttest_1samp` of SciPy. Effect: the mean's distance from it.
 ///
 /// # Errors
-/// As [`welch_t`].
+/// As [`welch_t`]; [`Error::Config`] for an expectation that is not finite.
 pub fn one_sample_t(
     sample: &Summary,
     expected: f64,
     alternative: Alternative,
 ) -> Result<TestResult> {
+    if !expected.is_finite() {
+        return Err(Error::config("expected", expected, "a finite number"));
+    }
     let (mean, variance) = sample.moments("the sample")?;
     let n = sample.n() as f64;
     let stderr = (variance / n).sqrt();

@@ -5,16 +5,16 @@ use crate::stats::{check_finite, check_paired, refused};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-/// How a rank test gets its p-value.
+/// How a test on ranks or orders gets its p-value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Method {
-    /// Exact for small samples, as SciPy chooses.
+    /// Exact for small samples, as SciPy chooses; each test says where it draws the line.
     #[default]
     Auto,
     /// The exact distribution of the statistic.
     Exact,
-    /// The normal approximation.
+    /// The limit for large samples.
     Asymptotic,
 }
 

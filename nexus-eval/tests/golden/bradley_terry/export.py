@@ -4,12 +4,13 @@ Versions: scikit-learn 1.9.1, scipy 1.17.1, numpy 2.4.6.
 
     python export.py    # writes strengths.json beside this file
 
-Each tournament is made by the generator below, which tests/leaderboard.rs repeats. Each has two fits: by scikit-learn's
+tests/leaderboard.rs makes the same tournaments. Each has two fits: by scikit-learn's
 logistic regression with the L2 penalty of a normal prior (C = variance, no intercept), and, where the unpenalised
 maximum exists, by scipy's root finder on the gradient of the likelihood. A tie is half a win for each side.
 """
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,29 +20,20 @@ from scipy.optimize import root
 from scipy.sparse.csgraph import connected_components
 from sklearn.linear_model import LogisticRegression
 
+FOLDER = Path(__file__).parent
+sys.path.insert(0, str(FOLDER.parent))
+from random_cases import SplitMix64  # noqa: E402
+
 assert (sklearn.__version__, scipy.__version__, np.__version__) == ("1.9.1", "1.17.1", "2.4.6")
 
-MASK = (1 << 64) - 1
 TOURNAMENTS = 1000
 PRIOR_VARIANCE = 2.5
-
-
-class SplitMix64:
-    def __init__(self, seed):
-        self.state = seed
-
-    def below(self, limit):
-        self.state = (self.state + 0x9E3779B97F4A7C15) & MASK
-        z = self.state
-        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & MASK
-        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & MASK
-        return (z ^ (z >> 31)) % limit
 
 
 def tournament(seed):
     """Number of players and (a, b, wins, losses, ties)."""
     random = SplitMix64(seed)
-    players = 2 + random.below(6)
+    players = random.between(2, 7)
     scale = [2, 10, 100, 10000][random.below(4)]
     pairs = []
     for b in range(1, players):
@@ -111,7 +103,7 @@ cases = []
 for seed in range(TOURNAMENTS):
     players, pairs = tournament(seed)
     cases.append([penalised(players, pairs), likeliest(players, pairs)])
-with open(Path(__file__).with_name("strengths.json"), "w") as file:
+with open(FOLDER / "strengths.json", "w") as file:
     json.dump({"prior_variance": PRIOR_VARIANCE, "cases": cases}, file, separators=(",", ":"))
     file.write("\n")
 print(sum(case[1] is None for case in cases), "of", len(cases), "have no unpenalised maximum")

@@ -1,4 +1,4 @@
-"""Writes expected.json: drift statistics by numpy and scipy, of samples that drift.rs makes by the same generator.
+"""Writes expected.json: drift statistics by numpy and scipy, of the samples of tests/drift.rs.
 
 Run with numpy 2.4.6 and scipy 1.17.1:  python export.py
 """
@@ -6,46 +6,28 @@ Run with numpy 2.4.6 and scipy 1.17.1:  python export.py
 import json
 import math
 import pathlib
+import sys
 import warnings
 
 import numpy as np
 import scipy
 from scipy.spatial.distance import cosine, pdist
-from scipy.stats import ks_2samp, kstwobign
+from scipy.stats import ks_2samp
+
+FOLDER = pathlib.Path(__file__).parent
+sys.path.insert(0, str(FOLDER.parent))
+from random_cases import CASES, SplitMix64  # noqa: E402
 
 assert np.__version__ == "2.4.6" and scipy.__version__ == "1.17.1"
 # An exact p that scipy could not compute would be a warning.
 warnings.simplefilter("error")
-
-MASK = (1 << 64) - 1
-
-
-class SplitMix64:
-    """Steele, Lea and Flood 2014."""
-
-    def __init__(self, seed):
-        self.state = seed
-
-    def next(self):
-        self.state = (self.state + 0x9E3779B97F4A7C15) & MASK
-        z = self.state
-        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & MASK
-        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & MASK
-        return z ^ (z >> 31)
-
-    def below(self, bound):
-        return self.next() % bound
-
-    def unit(self):
-        return (self.next() >> 11) / 2.0**53
-
 
 def value(rng, kind):
     """Of a continuous distribution, of few values, of many ties, or mostly 0."""
     if kind == 0:
         return rng.unit() + rng.unit() + rng.unit()
     if kind == 1:
-        return math.floor(rng.unit() * 4.0)
+        return rng.below(4)
     if kind == 2:
         return math.floor(rng.unit() * rng.unit() * 50.0)
     return 0.0 if rng.unit() < 0.9 else rng.unit()
@@ -53,11 +35,11 @@ def value(rng, kind):
 
 def samples(seed, most):
     rng = SplitMix64(seed)
-    n, m, kind = 1 + rng.below(most), 1 + rng.below(most), rng.below(4)
+    n, m, kind = rng.between(1, most), rng.between(1, most), rng.below(4)
     shift = rng.below(5) / 10.0 if kind in (0, 3) else float(rng.below(3))
     a = np.array([value(rng, kind) for _ in range(n)], dtype=float)
     b = np.array([value(rng, kind) + shift for _ in range(m)], dtype=float)
-    return a, b, 2 + rng.below(9)
+    return a, b, rng.between(2, 10)
 
 
 def stability(reference, current, bins):
@@ -78,18 +60,13 @@ def stability(reference, current, bins):
 
 def numbers(seed, most):
     a, b, bins = samples(seed, most)
-    if len(a) * len(b) <= 10_000_000:
-        test = ks_2samp(a, b, method="exact")
-        statistic, p = float(test.statistic), float(test.pvalue)
-    else:
-        statistic = float(ks_2samp(a, b, method="asymp").statistic)
-        p = float(kstwobign.sf(statistic * math.sqrt(len(a) * len(b) / (len(a) + len(b)))))
-    return [statistic, p, stability(a, b, bins) if len(a) >= bins else None]
+    test = ks_2samp(a, b, method="exact" if len(a) * len(b) <= 10_000_000 else "asymp")
+    return [float(test.statistic), float(test.pvalue), stability(a, b, bins) if len(a) >= bins else None]
 
 
 def embeddings(seed):
     rng = SplitMix64(seed)
-    n, m, d, shift = 2 + rng.below(30), 2 + rng.below(30), 1 + rng.below(8), rng.below(4) / 4.0
+    n, m, d, shift = rng.between(2, 31), rng.between(2, 31), rng.between(1, 8), rng.below(4) / 4.0
     a = np.array([[rng.unit() for _ in range(d)] for _ in range(n)])
     b = np.array([[rng.unit() + shift for _ in range(d)] for _ in range(m)])
     distances = pdist(np.concatenate([a, b]))
@@ -101,10 +78,9 @@ def embeddings(seed):
 
 
 expected = {
-    "numbers": [numbers(seed, 60) for seed in range(2000)],
+    "numbers": [numbers(seed, 60) for seed in range(CASES)],
     # The seeds of large samples: the product of sizes on both sides of ten million.
     "large": {seed: numbers(seed, 8000) for seed in range(5000, 5010)},
     "embeddings": [embeddings(seed) for seed in range(9000, 9200)],
 }
-path = pathlib.Path(__file__).parent / "expected.json"
-path.write_text(json.dumps(expected, separators=(",", ":")).replace("],", "],\n") + "\n")
+(FOLDER / "expected.json").write_text(json.dumps(expected, separators=(",", ":")).replace("],", "],\n") + "\n")

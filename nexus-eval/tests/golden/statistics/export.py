@@ -140,14 +140,12 @@ def kolmogorov(rng, case):
     return both(stats.ks_2samp(a, b, alternative=side))
 
 
-def kolmogorov_large(rng, case):
-    """Beyond 10,000 observations a side: SciPy is then asymptotic."""
+def kolmogorov_asymptotic(rng, case):
     side = ALTERNATIVES[case % 3]
-    n, m = rng.between(10_001, 12_000), rng.between(10_001, 12_000)
-    shift = rng.unit() * 0.03
-    a = [rng.unit() for _ in range(n)]
-    b = [rng.unit() + shift for _ in range(m)]
-    return both(stats.ks_2samp(a, b, alternative=side))
+    largest = [6, 300, 2000][case // 3 % 3]
+    a = rng.sample(rng.between(1, largest), case)
+    b = rng.sample(rng.between(1, largest), case // 5)
+    return both(stats.ks_2samp(a, b, alternative=side, method="asymp"))
 
 
 def multiple(rng, _case):
@@ -186,12 +184,15 @@ def sizes(rng, case):
 
 
 def bootstrap(rng, case):
-    n, resamples = rng.between(16, 40), 200
-    data = np.array(rng.sample(n, [0, 3, 1][case % 3]))
+    """Of means, and of variances in every second case of a continuous sample."""
+    kind, resamples = case % 5, 200
+    continuous = kind in (0, 3)
     # Means of small whole numbers are exact, so that ties with the value are ties on both sides. Other values tie only
     # where a resample is a permutation, which 16 and more examples make unlikely: rounding would decide there.
-    statistic = np.var if case % 3 < 2 and case // 3 % 2 else np.mean
-    level = [0.9, 0.95][case // 6 % 2]
+    n = rng.between(16, 40) if continuous else rng.between(2, [4, 30][case // 5 % 2])
+    data = np.array(rng.sample(n, kind))
+    statistic = np.var if continuous and case // 5 % 2 else np.mean
+    level = [0.9, 0.95][case // 10 % 2]
     draws = np.array([rng.below(n) for _ in range(n * resamples)]).reshape(resamples, n)
     values = statistic(data[draws], axis=-1)
     result = stats.bootstrap((data,), statistic, n_resamples=2, method="percentile", rng=0)
@@ -204,16 +205,11 @@ def bootstrap(rng, case):
     return out[:5]
 
 
-def export(name, case_of, cases=CASES):
-    rng = SplitMix64(sum(map(ord, name)))
-    write(FOLDER, name, [case_of(rng, case) for case in range(cases)])
-
-
 FAMILIES = [distributions, tails, intervals, proportions, fits, means, confidence, ranks, kolmogorov, multiple, sizes,
-            kolmogorov_large, bootstrap]
-COUNTS = {"kolmogorov_large": 30, "bootstrap": 400}
+            kolmogorov_asymptotic, bootstrap]
 
 for family in FAMILIES:
     # Names on the command line restrict the run to these families.
     if family.__name__ in sys.argv[1:] or len(sys.argv) == 1:
-        export(family.__name__, family, COUNTS.get(family.__name__, CASES))
+        rng = SplitMix64(sum(map(ord, family.__name__)))
+        write(FOLDER, family.__name__, [family(rng, case) for case in range(CASES)])
