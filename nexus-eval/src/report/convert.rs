@@ -55,17 +55,20 @@ impl ModelReport {
             let right = wanted.iter().zip(&chosen).filter(|(wanted, chosen)| wanted == chosen);
             let accuracy =
                 MeasureInterval::share(&report.task, "accuracy", right.count(), wanted.len())?;
-            let macro_f1 = bootstrap.pairs(&wanted, &chosen, |wanted, chosen| {
-                let counts = label_counts(wanted, chosen).ok()?;
-                average_scores(&counts, Average::Macro, &FScore::default()).ok()?.f
-            })?;
             self.intervals.push(accuracy);
-            self.intervals.push(MeasureInterval {
-                task: report.task.clone(),
-                measure: "macro_f1".into(),
-                interval: macro_f1.interval,
-                method: format!("bootstrap, {} resamples", bootstrap.resamples),
-            });
+            // One example cannot be resampled.
+            if wanted.len() > 1 {
+                let macro_f1 = bootstrap.pairs(&wanted, &chosen, |wanted, chosen| {
+                    let counts = label_counts(wanted, chosen).ok()?;
+                    average_scores(&counts, Average::Macro, &FScore::default()).ok()?.f
+                })?;
+                self.intervals.push(MeasureInterval {
+                    task: report.task.clone(),
+                    measure: "macro_f1".into(),
+                    interval: macro_f1.interval,
+                    method: format!("bootstrap, {} resamples", bootstrap.resamples),
+                });
+            }
         }
         self.evaluations.push(report);
         Ok(())
