@@ -2,7 +2,7 @@
 //! on standard output.
 
 use clap::Parser;
-use nexus_eval::metrics::text::{Bleu, BleuOptions, Rouge, RougeOptions};
+use nexus_eval::metrics::text::{Bleu, BleuOptions, CorpusMetric, Rouge, RougeOptions};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::error::Error;
@@ -60,20 +60,20 @@ fn main() -> Result<(), Box<dyn Error>> {
     let bleu_seconds = start.elapsed().as_secs_f64();
 
     let start = Instant::now();
-    let rouge = Rouge::new(RougeOptions { stemmer: true, ..RougeOptions::default() })?;
-    let report = rouge.corpus(&hypotheses, &references)?;
+    let options = RougeOptions { stemmer: true, ..RougeOptions::default() };
+    let rouge = Rouge::new(options.clone())?;
+    let segments = rouge.statistics(&hypotheses, &references)?;
     let rouge_seconds = start.elapsed().as_secs_f64();
 
     let mut file = BufWriter::new(File::create(args.dir.join("rouge-nexus.f64"))?);
-    for score in report.segments.iter().flatten() {
+    for score in segments.iter().flatten() {
         for value in [score.precision, score.recall, score.fmeasure] {
             file.write_all(&value.to_le_bytes())?;
         }
     }
     file.flush()?;
-    let means = report.types.iter().map(|&kind| {
-        Ok::<_, nexus_eval::Error>((kind.to_string(), report.mean(kind)?.fmeasure.into()))
-    });
+    let means = options.types.iter().zip(rouge.score(&segments));
+    let means = means.map(|(kind, mean)| (kind.to_string(), Value::from(mean.fmeasure)));
     let line = json!({
         "program": "nexus",
         "versions": { "nexus": env!("CARGO_PKG_VERSION") },
@@ -82,7 +82,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "bleu_seconds": bleu_seconds,
         "rouge_seconds": rouge_seconds,
         "bleu": bleu,
-        "rouge": means.collect::<Result<serde_json::Map<String, Value>, _>>()?,
+        "rouge": means.collect::<serde_json::Map<String, Value>>(),
     });
     println!("{line}");
     Ok(())

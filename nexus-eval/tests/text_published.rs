@@ -1,6 +1,7 @@
 //! Text metrics against published values, and what holds for all texts.
 
 use nexus_eval::metrics::text::*;
+use nexus_eval::stats::{Bootstrap, Interval};
 use proptest::prelude::*;
 use serde::Deserialize;
 
@@ -130,19 +131,31 @@ fn unicode_tokenizer_sees_other_scripts() {
 }
 
 #[test]
-fn rouge_reports_aggregate() {
-    let rouge = Rouge::new(RougeOptions::default()).unwrap();
-    let report = rouge.corpus(&HYPOTHESES, &REFERENCES).unwrap();
-    let (mean, interval) = (
-        report.mean(RougeType::L).unwrap(),
-        report.aggregate(RougeType::L, &Bootstrap::default()).unwrap(),
-    );
-    assert!(interval.low.fmeasure <= mean.fmeasure && mean.fmeasure <= interval.high.fmeasure);
-    let why = report.mean(RougeType::N(7)).unwrap_err().to_string();
-    assert!(why.contains("rouge7"), "{why}");
+fn rouge_types_are_checked() {
     for wrong in [vec![], vec![RougeType::N(0)], vec![RougeType::N(10)]] {
         assert!(Rouge::new(RougeOptions { types: wrong, ..RougeOptions::default() }).is_err());
     }
+}
+
+#[test]
+fn intervals_of_scores() {
+    fn contained<M: CorpusMetric>(metric: &M, number: impl Fn(&M::Score) -> f64) {
+        let statistics = metric.statistics(&HYPOTHESES, &REFERENCES).unwrap();
+        let bootstrap = Bootstrap::default();
+        let found = metric.interval(&statistics, &number, &bootstrap).unwrap();
+        assert_eq!(found.value, number(&metric.corpus(&HYPOTHESES, &REFERENCES).unwrap()));
+        let Interval { low, high, .. } = found.interval;
+        assert!(low < found.value && found.value < high && low < found.median, "{found:?}");
+        assert_eq!(found, metric.interval(&statistics, &number, &bootstrap).unwrap());
+        let other = Bootstrap { seed: 1, ..bootstrap };
+        assert_ne!(found.stderr, metric.interval(&statistics, &number, &other).unwrap().stderr);
+        assert!(metric.interval(&[], &number, &bootstrap).is_err());
+    }
+    contained(&bleu(BleuOptions::default()), |score| score.score);
+    contained(&Chrf::new(ChrfOptions::default()).unwrap(), |score| score.score);
+    contained(&Ter::default(), |score| score.score);
+    contained(&Rouge::new(RougeOptions::default()).unwrap(), |means| means[0].fmeasure);
+    contained(&Squad, |score| score.f1);
 }
 
 #[test]

@@ -60,6 +60,8 @@ impl Default for Bootstrap {
 pub struct BootstrapEstimate {
     /// The statistic of all examples.
     pub value: f64,
+    /// Median over the resamples, which rouge_score calls `mid`.
+    pub median: f64,
     /// Standard deviation over the resamples (divisor of their number less 1).
     pub stderr: f64,
     /// The interval.
@@ -215,7 +217,8 @@ impl Bootstrap {
         // The standard error of their mean, times the root of their number, is their standard deviation.
         let spread = mean(&values).and_then(|estimate| estimate.stderr).unwrap_or(0.0);
         let stderr = spread * (values.len() as f64).sqrt();
-        Ok(BootstrapEstimate { value, stderr, interval, undefined })
+        let median = quantile(&values, 0.5);
+        Ok(BootstrapEstimate { value, median, stderr, interval, undefined })
     }
 }
 

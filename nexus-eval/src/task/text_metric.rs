@@ -2,7 +2,8 @@
 
 use crate::Result;
 use crate::metrics::text::{
-    Bleu, BleuOptions, Chrf, ChrfOptions, Rouge, RougeOptions, RougeType, Ter, TerOptions,
+    Bleu, BleuOptions, Chrf, ChrfOptions, CorpusMetric, Rouge, RougeOptions, RougeType, Ter,
+    TerOptions,
 };
 
 /// What was written, and what should have been: one text or several.

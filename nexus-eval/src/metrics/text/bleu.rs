@@ -1,8 +1,9 @@
 //! BLEU, as sacrebleu computes it.
 
 use super::bleu_tokenizer::BleuTokenizer;
+use super::corpus_metric::CorpusMetric;
 use super::ngrams::{ReferenceNgrams, ngram_total};
-use super::segments::{ReferenceCount, Vocabulary, per_segment, reference_count};
+use super::segments::{ReferenceCount, Vocabulary};
 use super::unicode::{is_space, words};
 use super::{LARGEST_ORDER, SACREBLEU_VERSION};
 use crate::{Error, Result};
@@ -60,8 +61,7 @@ impl Default for BleuOptions {
     }
 }
 
-/// What a segment contributes to BLEU. A corpus' statistics are the sums of its segments', so resampling segments, as a
-/// paired bootstrap does, needs no text.
+/// What a segment contributes to BLEU. A corpus' statistics are the sums of its segments'.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct BleuStatistics {
     /// Words of the hypothesis.
@@ -138,7 +138,7 @@ impl BleuScore {
 /// newer than that of some Pythons; they differ in characters added since.
 ///
 /// ```
-/// use nexus_eval::metrics::text::{Bleu, BleuOptions};
+/// use nexus_eval::metrics::text::{Bleu, BleuOptions, CorpusMetric};
 /// let bleu = Bleu::new(BleuOptions::default())?;
 /// let score = bleu.corpus(&["The dog bit the man."], &[["The dog had bit the man."]])?;
 /// assert_eq!(format!("{:.2}", score.score), "51.15");
@@ -166,60 +166,6 @@ impl Bleu {
         Ok(Self { options })
     }
 
-    /// The score of a corpus.
-    ///
-    /// # Errors
-    /// [`Error::Refused`] without segments, for unequal numbers of hypotheses and lists of references, and for a
-    /// segment without references.
-    pub fn corpus<H, R, G>(&self, hypotheses: &[H], references: &[G]) -> Result<BleuScore>
-    where
-        H: AsRef<str> + Sync,
-        R: AsRef<str>,
-        G: AsRef<[R]> + Sync,
-    {
-        Ok(self.score(&self.statistics(hypotheses, references)?))
-    }
-
-    /// The score of one sentence; see [`effective_order`](BleuOptions::effective_order).
-    ///
-    /// # Errors
-    /// [`Error::Refused`] without references.
-    pub fn sentence<R: AsRef<str> + Sync>(
-        &self,
-        hypothesis: &str,
-        references: &[R],
-    ) -> Result<BleuScore> {
-        self.corpus(&[hypothesis], &[references])
-    }
-
-    /// What each segment contributes.
-    ///
-    /// # Errors
-    /// As [`corpus`](Self::corpus).
-    pub fn statistics<H, R, G>(
-        &self,
-        hypotheses: &[H],
-        references: &[G],
-    ) -> Result<Vec<BleuStatistics>>
-    where
-        H: AsRef<str> + Sync,
-        R: AsRef<str>,
-        G: AsRef<[R]> + Sync,
-    {
-        reference_count(hypotheses.len(), references)?;
-        Ok(per_segment(hypotheses.len(), Segment::default, |segment, i| {
-            let references = references[i].as_ref().iter().map(R::as_ref);
-            segment.statistics(hypotheses[i].as_ref(), references, &self.options)
-        }))
-    }
-
-    /// The score of segments with these statistics; 0 without any.
-    pub fn score<'a>(&self, statistics: impl IntoIterator<Item = &'a BleuStatistics>) -> BleuScore {
-        let mut sum = BleuStatistics::default();
-        statistics.into_iter().for_each(|segment| sum.add(segment));
-        score(&sum, &self.options)
-    }
-
     /// sacrebleu's signature; its version is that of the sacrebleu whose definition this is.
     pub fn signature(&self, references: ReferenceCount) -> String {
         let BleuOptions { tokenizer, smoothing, effective_order, lowercase, .. } = &self.options;
@@ -235,6 +181,22 @@ impl Bleu {
             "nrefs:{references}|case:{case}|eff:{effective}|tok:{}|smooth:{smooth}|version:{SACREBLEU_VERSION}",
             tokenizer.name()
         )
+    }
+}
+
+impl CorpusMetric for Bleu {
+    type Statistics = BleuStatistics;
+    type Score = BleuScore;
+
+    fn segment_statistics(&self) -> impl FnMut(&str, &[&str]) -> BleuStatistics {
+        let mut segment = Segment::default();
+        move |hypothesis, references| segment.statistics(hypothesis, references, &self.options)
+    }
+
+    fn score<'a>(&self, statistics: impl IntoIterator<Item = &'a BleuStatistics>) -> BleuScore {
+        let mut sum = BleuStatistics::default();
+        statistics.into_iter().for_each(|segment| sum.add(segment));
+        score(&sum, &self.options)
     }
 }
 
@@ -301,10 +263,10 @@ struct Segment {
 }
 
 impl Segment {
-    fn statistics<'a>(
+    fn statistics(
         &mut self,
         hypothesis: &str,
-        references: impl Iterator<Item = &'a str>,
+        references: &[&str],
         options: &BleuOptions,
     ) -> BleuStatistics {
         let order = options.max_order;

@@ -1,7 +1,8 @@
 //! chrF and chrF++, as sacrebleu computes them.
 
+use super::corpus_metric::CorpusMetric;
 use super::ngrams::{ReferenceNgrams, ngram_total};
-use super::segments::{ReferenceCount, Vocabulary, per_segment, reference_count};
+use super::segments::{ReferenceCount, Vocabulary};
 use super::unicode::{is_space, words};
 use super::{LARGEST_ORDER, SACREBLEU_VERSION};
 use crate::{Error, Result};
@@ -93,7 +94,7 @@ impl ChrfScore {
 /// Deviation: as [`Bleu`](super::Bleu)'s, of lower case.
 ///
 /// ```
-/// use nexus_eval::metrics::text::{Chrf, ChrfOptions};
+/// use nexus_eval::metrics::text::{Chrf, ChrfOptions, CorpusMetric};
 /// let chrf = Chrf::new(ChrfOptions { word_order: 2, ..ChrfOptions::default() })?;
 /// let score = chrf.sentence("the cat", &["the cats"])?;
 /// assert_eq!(score.name, "chrF2++");
@@ -125,62 +126,6 @@ impl Chrf {
         Ok(Self { options })
     }
 
-    /// The score of a corpus.
-    ///
-    /// # Errors
-    /// [`Error::Refused`] without segments, for unequal numbers of hypotheses and lists of references, and for a
-    /// segment without references.
-    pub fn corpus<H, R, G>(&self, hypotheses: &[H], references: &[G]) -> Result<ChrfScore>
-    where
-        H: AsRef<str> + Sync,
-        R: AsRef<str>,
-        G: AsRef<[R]> + Sync,
-    {
-        Ok(self.score(&self.statistics(hypotheses, references)?))
-    }
-
-    /// The score of one sentence.
-    ///
-    /// # Errors
-    /// [`Error::Refused`] without references.
-    pub fn sentence<R: AsRef<str> + Sync>(
-        &self,
-        hypothesis: &str,
-        references: &[R],
-    ) -> Result<ChrfScore> {
-        self.corpus(&[hypothesis], &[references])
-    }
-
-    /// What each segment contributes.
-    ///
-    /// # Errors
-    /// As [`corpus`](Self::corpus).
-    pub fn statistics<H, R, G>(
-        &self,
-        hypotheses: &[H],
-        references: &[G],
-    ) -> Result<Vec<ChrfStatistics>>
-    where
-        H: AsRef<str> + Sync,
-        R: AsRef<str>,
-        G: AsRef<[R]> + Sync,
-    {
-        reference_count(hypotheses.len(), references)?;
-        Ok(per_segment(hypotheses.len(), Segment::default, |segment, i| {
-            let references = references[i].as_ref().iter().map(R::as_ref);
-            segment.statistics(hypotheses[i].as_ref(), references, &self.options)
-        }))
-    }
-
-    /// The score of segments with these statistics; 0 without any.
-    pub fn score<'a>(&self, statistics: impl IntoIterator<Item = &'a ChrfStatistics>) -> ChrfScore {
-        let mut sum = ChrfStatistics::default();
-        statistics.into_iter().for_each(|segment| sum.add(segment));
-        let ChrfOptions { beta, word_order, .. } = self.options;
-        let name = format!("chrF{beta}{}", "+".repeat(word_order));
-        ChrfScore { name, score: fscore(&sum, &self.options) }
-    }
-
     /// sacrebleu's signature; its version is that of the sacrebleu whose definition this is.
     pub fn signature(&self, references: ReferenceCount) -> String {
         let ChrfOptions { char_order, word_order, lowercase, whitespace, eps_smoothing, .. } =
@@ -192,6 +137,24 @@ impl Chrf {
             "nrefs:{references}|case:{case}|eff:{effective}|nc:{char_order}|nw:{word_order}|space:{space}|\
              version:{SACREBLEU_VERSION}"
         )
+    }
+}
+
+impl CorpusMetric for Chrf {
+    type Statistics = ChrfStatistics;
+    type Score = ChrfScore;
+
+    fn segment_statistics(&self) -> impl FnMut(&str, &[&str]) -> ChrfStatistics {
+        let mut segment = Segment::default();
+        move |hypothesis, references| segment.statistics(hypothesis, references, &self.options)
+    }
+
+    fn score<'a>(&self, statistics: impl IntoIterator<Item = &'a ChrfStatistics>) -> ChrfScore {
+        let mut sum = ChrfStatistics::default();
+        statistics.into_iter().for_each(|segment| sum.add(segment));
+        let ChrfOptions { beta, word_order, .. } = self.options;
+        let name = format!("chrF{beta}{}", "+".repeat(word_order));
+        ChrfScore { name, score: fscore(&sum, &self.options) }
     }
 }
 
@@ -279,10 +242,10 @@ fn split_punctuation(word: &str) -> (&str, Option<&str>) {
 }
 
 impl Segment {
-    fn statistics<'a>(
+    fn statistics(
         &mut self,
         hypothesis: &str,
-        references: impl Iterator<Item = &'a str>,
+        references: &[&str],
         options: &ChrfOptions,
     ) -> ChrfStatistics {
         self.hypothesis.read(hypothesis, &mut self.vocabulary, options);

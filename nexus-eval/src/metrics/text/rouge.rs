@@ -1,10 +1,9 @@
 //! ROUGE, as rouge_score computes it.
 
-use super::bootstrap::{Bootstrap, Interval};
+use super::corpus_metric::CorpusMetric;
 use super::lcs::LcsTable;
 use super::ngrams::{ReferenceNgrams, ngram_total};
 use super::rouge_tokenizer::{RougeTokenizer, Tokens};
-use super::segments::{per_segment, reference_count};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -80,59 +79,12 @@ impl RougeScore {
     }
 }
 
-/// The scores of a corpus.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct RougeReport {
-    /// What was computed.
-    pub types: Vec<RougeType>,
-    /// By segment, the scores of each type.
-    pub segments: Vec<Vec<RougeScore>>,
-}
-
-impl RougeReport {
-    fn column(&self, kind: RougeType) -> Result<Vec<[f64; 3]>> {
-        let Some(column) = self.types.iter().position(|&found| found == kind) else {
-            return Err(Error::Refused(format!("{kind} was not computed; add it to `types`")));
-        };
-        let row = |score: &RougeScore| [score.precision, score.recall, score.fmeasure];
-        Ok(self.segments.iter().filter_map(|scores| scores.get(column)).map(row).collect())
-    }
-
-    /// The means over the segments.
-    ///
-    /// # Errors
-    /// [`Error::Refused`] for a type that was not computed.
-    pub fn mean(&self, kind: RougeType) -> Result<RougeScore> {
-        let rows = self.column(kind)?;
-        let mean = |i: usize| rows.iter().map(|row| row[i]).sum::<f64>() / rows.len() as f64;
-        Ok(RougeScore { precision: mean(0), recall: mean(1), fmeasure: mean(2) })
-    }
-
-    /// Percentile intervals of the means by resampling segments: rouge_score's `BootstrapAggregator`, with a generator
-    /// of its own, so that runs can be repeated. `mid` is the median of the resamples' means, not the mean.
-    ///
-    /// # Errors
-    /// [`Error::Refused`] for a type that was not computed; [`Error::Config`] for an option out of range.
-    pub fn aggregate(
-        &self,
-        kind: RougeType,
-        bootstrap: &Bootstrap,
-    ) -> Result<Interval<RougeScore>> {
-        let [p, r, f] = bootstrap.intervals(&self.column(kind)?)?;
-        let score = |precision, recall, fmeasure| RougeScore { precision, recall, fmeasure };
-        Ok(Interval {
-            low: score(p.low, r.low, f.low),
-            mid: score(p.mid, r.mid, f.mid),
-            high: score(p.high, r.high, f.high),
-        })
-    }
-}
-
 /// ROUGE (Lin 2004, W04-1013), equal to rouge_score 0.1.2, which reproduces ROUGE-1.5.5.pl. Of several references the
-/// one with the largest F counts, for each type apart (`score_multi`).
+/// one with the largest F counts, for each type apart (`score_multi`). Scores are in the order of the options' types, and those
+/// of a corpus the means over its segments; [`interval`](CorpusMetric::interval) is `BootstrapAggregator` with a seed.
 ///
 /// ```
-/// use nexus_eval::metrics::text::{Rouge, RougeOptions};
+/// use nexus_eval::metrics::text::{CorpusMetric, Rouge, RougeOptions};
 /// let rouge = Rouge::new(RougeOptions::default())?;
 /// let scores = rouge.sentence("the cat sat", &["the cat sat down"])?;
 /// assert_eq!((scores[0].precision, scores[0].recall), (1.0, 0.75));
@@ -159,39 +111,6 @@ impl Rouge {
         Ok(Self { options })
     }
 
-    /// The scores of each segment.
-    ///
-    /// # Errors
-    /// [`Error::Refused`] without segments, for unequal numbers of hypotheses and lists of references, and for a
-    /// segment without references.
-    pub fn corpus<H, R, G>(&self, hypotheses: &[H], references: &[G]) -> Result<RougeReport>
-    where
-        H: AsRef<str> + Sync,
-        R: AsRef<str>,
-        G: AsRef<[R]> + Sync,
-    {
-        reference_count(hypotheses.len(), references)?;
-        let segment = || Segment::new(&self.options);
-        let segments = per_segment(hypotheses.len(), segment, |segment, i| {
-            let references = references[i].as_ref().iter().map(R::as_ref);
-            segment.scores(hypotheses[i].as_ref(), references, &self.options.types)
-        });
-        Ok(RougeReport { types: self.options.types.clone(), segments })
-    }
-
-    /// The scores of one text, in the order of the options' types.
-    ///
-    /// # Errors
-    /// [`Error::Refused`] without references.
-    pub fn sentence<R: AsRef<str> + Sync>(
-        &self,
-        hypothesis: &str,
-        references: &[R],
-    ) -> Result<Vec<RougeScore>> {
-        let report = self.corpus(&[hypothesis], &[references])?;
-        Ok(report.segments.into_iter().flatten().collect())
-    }
-
     /// The settings in the manner of sacrebleu; rouge_score has none. The version is that of the rouge_score whose
     /// definition this is.
     pub fn signature(&self) -> String {
@@ -204,6 +123,40 @@ impl Rouge {
         };
         let types = types.join(",");
         format!("types:{types}|tok:{tokenizer}|stem:{stemmer}|version:{ROUGE_SCORE_VERSION}")
+    }
+}
+
+impl CorpusMetric for Rouge {
+    /// By type: the scores of the segment.
+    type Statistics = Vec<RougeScore>;
+    /// By type: the means.
+    type Score = Vec<RougeScore>;
+
+    fn segment_statistics(&self) -> impl FnMut(&str, &[&str]) -> Vec<RougeScore> {
+        let mut segment = Segment::new(&self.options);
+        move |hypothesis, references| segment.scores(hypothesis, references, &self.options.types)
+    }
+
+    fn score<'a>(
+        &self,
+        statistics: impl IntoIterator<Item = &'a Vec<RougeScore>>,
+    ) -> Vec<RougeScore> {
+        let mut means = vec![RougeScore::default(); self.options.types.len()];
+        let mut segments = 0_u64;
+        for segment in statistics {
+            segments += 1;
+            for (sum, score) in means.iter_mut().zip(segment) {
+                sum.precision += score.precision;
+                sum.recall += score.recall;
+                sum.fmeasure += score.fmeasure;
+            }
+        }
+        for mean in &mut means {
+            for sum in [&mut mean.precision, &mut mean.recall, &mut mean.fmeasure] {
+                *sum /= segments.max(1) as f64;
+            }
+        }
+        means
     }
 }
 
@@ -259,10 +212,10 @@ impl Segment {
     }
 
     /// By type: the score with the largest F, the first of equal ones.
-    fn scores<'a>(
+    fn scores(
         &mut self,
         hypothesis: &str,
-        references: impl Iterator<Item = &'a str>,
+        references: &[&str],
         types: &[RougeType],
     ) -> Vec<RougeScore> {
         self.hypothesis.read(hypothesis, &mut self.tokens);

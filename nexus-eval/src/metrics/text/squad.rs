@@ -1,12 +1,11 @@
 //! The measures of SQuAD: exact match and F1 of answers.
 
-use super::segments::{per_segment, reference_count};
+use super::corpus_metric::CorpusMetric;
 use super::unicode::{is_word, words};
-use crate::Result;
 use serde::Serialize;
 use std::collections::HashMap;
 
-/// Both measures, from 0 to 100.
+/// Both measures, of an answer or their means over answers, from 0 to 100.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct SquadScore {
     /// The share of answers that are a reference after normalization.
@@ -23,7 +22,7 @@ pub struct SquadScore {
 /// where no answer can be right, gives 1.)
 ///
 /// ```
-/// use nexus_eval::metrics::text::Squad;
+/// use nexus_eval::metrics::text::{CorpusMetric, Squad};
 /// let score = Squad.sentence("The cat sat.", &["a cat", "cat sat"])?;
 /// assert_eq!((score.exact_match, score.f1), (100.0, 100.0));
 /// # Ok::<(), nexus_eval::Error>(())
@@ -32,68 +31,41 @@ pub struct SquadScore {
 pub struct Squad;
 
 impl Squad {
-    /// The means over all answers.
-    ///
-    /// # Errors
-    /// [`Error::Refused`](crate::Error::Refused) without answers, for unequal numbers of answers and lists of
-    /// references, and for an answer without references.
-    pub fn corpus<H, R, G>(&self, hypotheses: &[H], references: &[G]) -> Result<SquadScore>
-    where
-        H: AsRef<str> + Sync,
-        R: AsRef<str>,
-        G: AsRef<[R]> + Sync,
-    {
-        let segments = self.segments(hypotheses, references)?;
-        let mean = |part: fn(&SquadScore) -> f64| {
-            segments.iter().map(part).sum::<f64>() / segments.len() as f64
-        };
-        Ok(SquadScore { exact_match: mean(|s| s.exact_match), f1: mean(|s| s.f1) })
-    }
-
-    /// The measures of each answer.
-    ///
-    /// # Errors
-    /// As [`corpus`](Self::corpus).
-    pub fn segments<H, R, G>(&self, hypotheses: &[H], references: &[G]) -> Result<Vec<SquadScore>>
-    where
-        H: AsRef<str> + Sync,
-        R: AsRef<str>,
-        G: AsRef<[R]> + Sync,
-    {
-        reference_count(hypotheses.len(), references)?;
-        Ok(per_segment(
-            hypotheses.len(),
-            || (),
-            |(), i| {
-                let hypothesis = normalize_answer(hypotheses[i].as_ref());
-                let mut best = SquadScore::default();
-                for reference in references[i].as_ref() {
-                    let reference = normalize_answer(reference.as_ref());
-                    if hypothesis == reference {
-                        best.exact_match = 100.0;
-                    }
-                    best.f1 = best.f1.max(100.0 * f1(&hypothesis, &reference));
-                }
-                best
-            },
-        ))
-    }
-
-    /// The measures of one answer.
-    ///
-    /// # Errors
-    /// [`Error::Refused`](crate::Error::Refused) without references.
-    pub fn sentence<R: AsRef<str> + Sync>(
-        &self,
-        hypothesis: &str,
-        references: &[R],
-    ) -> Result<SquadScore> {
-        self.corpus(&[hypothesis], &[references])
-    }
-
     /// The settings in the manner of sacrebleu; the version is SQuAD's.
     pub fn signature(&self) -> String {
         "case:lc|punct:no|articles:no|version:1.1".into()
+    }
+}
+
+impl CorpusMetric for Squad {
+    /// The measures of each answer.
+    type Statistics = SquadScore;
+    type Score = SquadScore;
+
+    fn segment_statistics(&self) -> impl FnMut(&str, &[&str]) -> SquadScore {
+        |hypothesis, references| {
+            let hypothesis = normalize_answer(hypothesis);
+            let mut best = SquadScore::default();
+            for reference in references {
+                let reference = normalize_answer(reference);
+                if hypothesis == reference {
+                    best.exact_match = 100.0;
+                }
+                best.f1 = best.f1.max(100.0 * f1(&hypothesis, &reference));
+            }
+            best
+        }
+    }
+
+    fn score<'a>(&self, statistics: impl IntoIterator<Item = &'a SquadScore>) -> SquadScore {
+        let (mut sum, mut answers) = (SquadScore::default(), 0_u64);
+        for answer in statistics {
+            sum.exact_match += answer.exact_match;
+            sum.f1 += answer.f1;
+            answers += 1;
+        }
+        let answers = answers.max(1) as f64;
+        SquadScore { exact_match: sum.exact_match / answers, f1: sum.f1 / answers }
     }
 }
 

@@ -1,11 +1,11 @@
 //! TER, as sacrebleu computes it.
 
 use super::SACREBLEU_VERSION;
-use super::segments::{ReferenceCount, Vocabulary, per_segment, reference_count};
+use super::corpus_metric::CorpusMetric;
+use super::segments::{ReferenceCount, Vocabulary};
 use super::ter_shifts::edits;
 use super::ter_tokenizer::tokenize;
 use super::unicode::words;
-use crate::Result;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -65,7 +65,7 @@ impl TerScore {
 /// Deviation: as [`Bleu`](super::Bleu)'s, of lower case.
 ///
 /// ```
-/// use nexus_eval::metrics::text::{Ter, TerOptions};
+/// use nexus_eval::metrics::text::{CorpusMetric, Ter, TerOptions};
 /// let score = Ter::new(TerOptions::default()).sentence("sat the cat", &["the cat sat"])?;
 /// assert_eq!(score.num_edits, 1);
 /// # Ok::<(), nexus_eval::Error>(())
@@ -81,82 +81,6 @@ impl Ter {
         Self { options }
     }
 
-    /// The score of a corpus.
-    ///
-    /// # Errors
-    /// [`Error::Refused`](crate::Error::Refused) without segments, for unequal numbers of hypotheses and lists of
-    /// references, and for a segment without references.
-    pub fn corpus<H, R, G>(&self, hypotheses: &[H], references: &[G]) -> Result<TerScore>
-    where
-        H: AsRef<str> + Sync,
-        R: AsRef<str>,
-        G: AsRef<[R]> + Sync,
-    {
-        Ok(self.score(&self.statistics(hypotheses, references)?))
-    }
-
-    /// The score of one sentence.
-    ///
-    /// # Errors
-    /// [`Error::Refused`](crate::Error::Refused) without references.
-    pub fn sentence<R: AsRef<str> + Sync>(
-        &self,
-        hypothesis: &str,
-        references: &[R],
-    ) -> Result<TerScore> {
-        self.corpus(&[hypothesis], &[references])
-    }
-
-    /// What each segment contributes.
-    ///
-    /// # Errors
-    /// As [`corpus`](Self::corpus).
-    pub fn statistics<H, R, G>(
-        &self,
-        hypotheses: &[H],
-        references: &[G],
-    ) -> Result<Vec<TerStatistics>>
-    where
-        H: AsRef<str> + Sync,
-        R: AsRef<str>,
-        G: AsRef<[R]> + Sync,
-    {
-        reference_count(hypotheses.len(), references)?;
-        Ok(per_segment(hypotheses.len(), Vocabulary::default, |vocabulary, i| {
-            let mut numbers = |text: &str| -> Vec<u32> {
-                words(text).map(|word| vocabulary.number(word)).collect()
-            };
-            let tokenize = |text: &str| tokenize(text, &self.options);
-            let hypothesis = numbers(&tokenize(hypotheses[i].as_ref()));
-            let (mut fewest, mut length) = (None::<u64>, 0);
-            for reference in references[i].as_ref() {
-                // sacrebleu tokenizes references twice, which can cut more: the 's of a word before another white space
-                // than " ".
-                let reference = numbers(&tokenize(&tokenize(reference.as_ref())));
-                let edits = edits(&hypothesis, &reference);
-                fewest = Some(fewest.map_or(edits, |fewest| fewest.min(edits)));
-                length += reference.len();
-            }
-            let ref_length = length as f64 / references[i].as_ref().len() as f64;
-            TerStatistics { num_edits: fewest.unwrap_or(0), ref_length }
-        }))
-    }
-
-    /// The score of segments with these statistics; 0 without any.
-    pub fn score<'a>(&self, statistics: impl IntoIterator<Item = &'a TerStatistics>) -> TerScore {
-        let (mut num_edits, mut ref_length) = (0, 0.0);
-        for segment in statistics {
-            num_edits += segment.num_edits;
-            ref_length += segment.ref_length;
-        }
-        let score = match (num_edits, ref_length > 0.0) {
-            (edits, true) => 100.0 * (edits as f64 / ref_length),
-            (0, false) => 0.0,
-            (_, false) => 100.0,
-        };
-        TerScore { score, num_edits, ref_length }
-    }
-
     /// sacrebleu's signature; its version is that of the sacrebleu whose definition this is.
     pub fn signature(&self, references: ReferenceCount) -> String {
         let TerOptions { normalized, no_punct, asian_support, case_sensitive } = self.options;
@@ -168,5 +92,46 @@ impl Ter {
             yes(!no_punct),
             yes(asian_support)
         )
+    }
+}
+
+impl CorpusMetric for Ter {
+    type Statistics = TerStatistics;
+    type Score = TerScore;
+
+    fn segment_statistics(&self) -> impl FnMut(&str, &[&str]) -> TerStatistics {
+        let mut vocabulary = Vocabulary::default();
+        move |hypothesis, references| {
+            let mut numbers = |text: &str| -> Vec<u32> {
+                words(text).map(|word| vocabulary.number(word)).collect()
+            };
+            let tokenize = |text: &str| tokenize(text, &self.options);
+            let hypothesis = numbers(&tokenize(hypothesis));
+            let (mut fewest, mut length) = (None::<u64>, 0);
+            for reference in references {
+                // sacrebleu tokenizes references twice, which can cut more: the 's of a word before another white space
+                // than " ".
+                let reference = numbers(&tokenize(&tokenize(reference)));
+                let edits = edits(&hypothesis, &reference);
+                fewest = Some(fewest.map_or(edits, |fewest| fewest.min(edits)));
+                length += reference.len();
+            }
+            let ref_length = length as f64 / references.len().max(1) as f64;
+            TerStatistics { num_edits: fewest.unwrap_or(0), ref_length }
+        }
+    }
+
+    fn score<'a>(&self, statistics: impl IntoIterator<Item = &'a TerStatistics>) -> TerScore {
+        let (mut num_edits, mut ref_length) = (0, 0.0);
+        for segment in statistics {
+            num_edits += segment.num_edits;
+            ref_length += segment.ref_length;
+        }
+        let score = match (num_edits, ref_length > 0.0) {
+            (edits, true) => 100.0 * (edits as f64 / ref_length),
+            (0, false) => 0.0,
+            (_, false) => 100.0,
+        };
+        TerScore { score, num_edits, ref_length }
     }
 }
