@@ -1,8 +1,7 @@
-//! Text metrics against published values, and what holds for all texts.
+//! Text metrics against published values.
 
 use nexus_eval::metrics::text::*;
 use nexus_eval::stats::{Bootstrap, Interval};
-use proptest::prelude::*;
 use serde::Deserialize;
 
 /// The example of sacrebleu's README and its test/test_bleu.py (Apache-2.0).
@@ -64,11 +63,59 @@ fn bleu_of_statistics() {
         effective_order: true,
         ..BleuOptions::default()
     });
-    near(
-        effective.sentence("this is a fest", &["this is a test"]).unwrap().score,
-        22.3606797749979,
-        12,
-    );
+    for (hypothesis, reference, expected) in [
+        ("this is a fest", "this is a test", 22.3606797749979),
+        ("this is a test", "this is a test", 100.0),
+        ("test", "a test", 36.78794411714425),
+        ("a test", "a test", 100.0),
+        ("a little test", "a test", 3.218297948685433),
+    ] {
+        near(effective.sentence(hypothesis, &[reference]).unwrap().score, expected, 12);
+    }
+    let (hypothesis, reference) =
+        ("am I am a character sequence", "I am a symbol string sequence a a");
+    // The first is 0.1555722182 there, cut, not rounded: these are all its digits.
+    for (value, expected) in [(0.1, 15.557221826646018), (0.0, 0.0)] {
+        let options = BleuOptions { smoothing: Smoothing::Floor(value), ..BleuOptions::default() };
+        let score = bleu(options).sentence(hypothesis, &[reference]).unwrap();
+        near(score.score, expected, 12);
+        assert_eq!((score.counts, score.totals), (vec![4., 2., 1., 0.], vec![6., 5., 4., 3.]));
+    }
+}
+
+/// sacrebleu's test/test_sentence_bleu.py (Apache-2.0), with the tolerance that it has: its digits are cut, not rounded.
+#[test]
+fn bleu_of_one_sentence() {
+    const TOLERANCE: f64 = 1e-3;
+    let hypothesis = "Producția de zahăr primă va fi exprimată în ceea ce privește zahărul alb;";
+    let reference = "producţia de zahăr brut se exprimă în zahăr alb;";
+    use BleuTokenizer::{Char, Intl, None, V13a};
+    for (smoothing, lowercase, tokenizer, expected) in [
+        (Smoothing::Exp, false, V13a, 8.493),
+        (Smoothing::None, false, V13a, 0.0),
+        (Smoothing::Floor(0.1), false, V13a, 4.51688),
+        (Smoothing::Floor(0.5), false, V13a, 10.10),
+        (Smoothing::AddK(1.0), false, V13a, 14.882),
+        (Smoothing::AddK(2.0), false, V13a, 21.389),
+        (Smoothing::Exp, false, None, 7.347),
+        (Smoothing::Exp, false, Intl, 8.493),
+        (Smoothing::Exp, false, Char, 40.8759),
+        (Smoothing::Exp, true, Char, 42.0267),
+    ] {
+        let options = BleuOptions {
+            tokenizer,
+            smoothing,
+            lowercase,
+            effective_order: true,
+            ..BleuOptions::default()
+        };
+        let bleu = bleu(options);
+        let score = bleu.sentence(hypothesis, &[reference]).unwrap().score;
+        assert!((score - expected).abs() < TOLERANCE, "{score} {expected}");
+        if tokenizer == V13a {
+            assert_eq!(bleu.sentence("this is a cat", &["okay thanks"]).unwrap().score, 0.0);
+        }
+    }
 }
 
 /// Random texts with the scores of ROUGE-1.5.5.pl, from rouge_score's tests (Apache-2.0).
@@ -97,6 +144,24 @@ fn rouge_of_the_perl_program() {
         near(score.recall, case.recall, 5);
         near(score.precision, case.precision, 5);
         near(score.fmeasure, case.fmeasure, 5);
+    }
+}
+
+/// rouge_scorer_test.py of google-research/rouge (Apache-2.0).
+#[test]
+fn rouge_of_a_few_words() {
+    let rouge = Rouge::new(RougeOptions::default()).unwrap();
+    let score = |hypothesis, place: usize| {
+        let RougeScore { precision, recall, fmeasure } =
+            rouge.sentence(hypothesis, &["testing one two"]).unwrap()[place];
+        (precision, recall, fmeasure)
+    };
+    assert_eq!(score("testing", 0), (1.0, 1.0 / 3.0, 0.5));
+    assert_eq!(score("testing one", 1), (1.0, 0.5, 2.0 / 3.0));
+    assert_eq!(score("testing one", 2), (1.0, 2.0 / 3.0, 0.8));
+    assert_eq!(score("testing two", 2), (1.0, 2.0 / 3.0, 0.8));
+    for (place, nothing) in (0..4).flat_map(|place| [(place, ""), (place, "/")]) {
+        assert_eq!(score(nothing, place), (0.0, 0.0, 0.0));
     }
 }
 
@@ -159,21 +224,7 @@ fn intervals_of_scores() {
 }
 
 #[test]
-fn wrong_input_is_refused() {
-    type Refusal = dyn Fn(&[&str], &[Vec<&str>]) -> String;
-    let metrics: [&Refusal; 5] = [
-        &|h, r| bleu(BleuOptions::default()).corpus(h, r).unwrap_err().to_string(),
-        &|h, r| Chrf::new(ChrfOptions::default()).unwrap().corpus(h, r).unwrap_err().to_string(),
-        &|h, r| Ter::default().corpus(h, r).unwrap_err().to_string(),
-        &|h, r| Rouge::new(RougeOptions::default()).unwrap().corpus(h, r).unwrap_err().to_string(),
-        &|h, r| Squad.corpus(h, r).unwrap_err().to_string(),
-    ];
-    for error in metrics {
-        let why = error(&["a", "b"], &[vec!["a"]]);
-        assert!(why.contains("2 hypotheses") && why.contains("1 segments"), "{why}");
-        assert!(error(&[], &[]).contains("0 hypotheses"));
-        assert!(error(&["a"], &[vec![]]).contains("segment 0"));
-    }
+fn options_of_bleu_are_checked() {
     for smoothing in [Smoothing::Floor(f64::NAN), Smoothing::AddK(-1.0)] {
         assert!(Bleu::new(BleuOptions { smoothing, ..BleuOptions::default() }).is_err());
     }
@@ -192,34 +243,4 @@ fn statistics_of_segments_add_up_to_the_corpus() {
     let [h0, _, h2] = HYPOTHESES;
     let [r0, _, r2] = REFERENCES;
     assert_eq!(resampled, metric.corpus(&[h0, h0, h2], &[r0, r0, r2]).unwrap());
-}
-
-proptest! {
-    /// Whatever the characters: no panic, scores in their range, and the best score for the reference itself.
-    #[test]
-    fn any_text(hypothesis in ".{0,60}", reference in "\\PC{0,40}|[a-c .,'-]{0,80}") {
-        for options in [
-            BleuOptions { effective_order: true, ..BleuOptions::default() },
-            BleuOptions { tokenizer: BleuTokenizer::Intl, lowercase: true, ..BleuOptions::default() },
-        ] {
-            let score = bleu(options).sentence(&hypothesis, &[&reference]).unwrap().score;
-            prop_assert!((0.0..=100.0 + 1e-9).contains(&score), "{score}");
-        }
-        let chrf = Chrf::new(ChrfOptions { word_order: 2, ..ChrfOptions::default() }).unwrap();
-        let score = chrf.sentence(&hypothesis, &[&reference]).unwrap().score;
-        prop_assert!((0.0..=100.0 + 1e-9).contains(&score), "{score}");
-        for tokenizer in [RougeTokenizer::Default, RougeTokenizer::Unicode] {
-            let options = RougeOptions { tokenizer, stemmer: true, ..RougeOptions::default() };
-            let rouge = Rouge::new(options).unwrap();
-            for score in rouge.sentence(&hypothesis, &[&reference]).unwrap() {
-                prop_assert!((0.0..=1.0).contains(&score.fmeasure), "{score:?}");
-            }
-        }
-        let options = TerOptions { normalized: true, asian_support: true, ..TerOptions::default() };
-        Ter::new(options).sentence(&hypothesis, &[&reference]).unwrap();
-        prop_assert_eq!(Ter::default().sentence(&reference, &[&reference]).unwrap().score, 0.0);
-        prop_assert_eq!(Squad.sentence(&reference, &[&reference]).unwrap().exact_match, 100.0);
-        let stem = porter_stem(&hypothesis);
-        prop_assert!(stem.len() <= hypothesis.to_lowercase().len() + 1);
-    }
 }
