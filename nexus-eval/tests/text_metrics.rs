@@ -175,6 +175,12 @@ fn bootstrap_of_random_scores() {
             };
             Some(rouge.score(drawn)[0].fmeasure)
         });
+        // rouge_score answers one example with an interval of no width.
+        if n == 1 {
+            let [low, _, high] = expected;
+            assert!(found.is_err() && low == high, "case {index}");
+            continue;
+        }
         let found = found.unwrap();
         let found = [found.interval.low, found.median, found.interval.high];
         for (found, expected) in found.into_iter().zip(expected) {
