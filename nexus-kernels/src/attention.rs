@@ -20,16 +20,14 @@
 //! that no query of a tile sees are left out, so padding before and behind a sequence costs no products.
 //!
 //! The floor: 2 products of (visible keys of all queries) x dim forward, T(T+1)/2 x dim when causal, and 5 backward, each
-//! multiply-add 2 FLOPs, at 180 GFLOP/s a core; bytes (inputs and outputs once) matter less. Criterion's mean of 10
-//! samples of the causal case without padding and bias, taken before there were any; H = 8, dim = 64, rotary, on two
-//! shared cores with other jobs running (load 3.5), so upper bounds; (x) is over the floor of one core:
+//! multiply-add 2 FLOPs; bytes (inputs and outputs once) matter less. Criterion's mean in f32, H = 8, dim = 64, rotary, on
+//! two virtual cores of an EPYC (Zen 4) of 227 GFLOP/s together; (x) is over the floor:
 //!
 //! ```text
-//!                           forward: fast, reference    with backward: fast, reference
-//! B 8, T 256   1 thread     10.1 ms (3.4 x)     68 ms    47 ms (4.5 x)      148 ms
-//!              2 threads     7.7 ms             75 ms    40 ms              231 ms
-//! B 1, T 2048  1 thread     39.5 ms (1.7 x)       -     159 ms (1.9 x)        -
-//!              2 threads    40.5 ms            415 ms   158 ms             1157 ms
+//!                          forward: fast, reference    with backward: fast, reference
+//! causal, B 8, T 256        6.0 ms (2.5 x)     60 ms    19 ms (2.3 x)      155 ms
+//! causal, B 1, T 2048      28.7 ms (1.5 x)    309 ms    99 ms (1.5 x)     1012 ms
+//! both ways, B 16, T 128    6.4 ms (2.7 x)     23 ms    20 ms (2.5 x)       96 ms
 //! ```
 //!
 //! What is lost: the tile on the diagonal is computed whole (18 % at T = 256), fresh memory for the gradients, copies.

@@ -11,9 +11,9 @@
 //! The exact form uses `y = max(x, 0) - |x| Q(|x|)` with the upper tail `Q`, which loses nothing for negative x.
 //!
 //! Floor, [2048, 1376] on two cores of 20 GB/s: 8 B an element forward, 0.6 ms; 12 B backward, 0.8 ms; the arithmetic
-//! takes 0.55 ns an element on one core, 0.8 ms on two. Measured with both cores shared with other jobs: forward 2.5
-//! (erf) and 2.1 ms (tanh), 3 times the floor (references 33 and 113 ms); forward and backward 6.7 ms with the page
-//! faults of the result (references 78 and 250 ms).
+//! takes 0.55 ns an element on one core, 0.8 ms on two. Measured on two virtual cores of an EPYC (Zen 4): forward 1.4
+//! (erf) and 1.2 ms (tanh), 1.7 and 1.5 times the floor (references 25 and 69 ms); forward and backward 10.5 and 10.9 ms
+//! (references 69 and 144 ms), of which 8.2 ms are the loss of the benchmark and the page faults of its result.
 
 use burn::tensor::{Tensor, activation};
 

@@ -8,9 +8,10 @@
 //! The [precision](Precision) is that of the sums `x W + s (x' A) B` and `dy W^T + t A^T`, and of `x^T dy`: in bf16 the
 //! small inner dimension continues the large one, in the same tiles. `x' A`, `t`, `dA` and `dB` are always f32.
 //!
-//! Floor at N 2048, 512 x 1376, r 8: 2.9 GFLOP forward, 5.8 with the backward pass of a frozen weight: 8 and 16 ms at
-//! the 360 GFLOP/s of both cores. Measured beside other jobs that left the same matrix products 120 to 160 GFLOP/s (18
-//! to 24 and 36 to 48 ms): 19 (the plain ops: 41) and 40 (62) ms. The products with A and B are 4 ms of the latter.
+//! Floor at N 2048, 512 x 1376, r 8: 2.9 GFLOP forward, 5.8 with the backward pass of a frozen weight; on two virtual
+//! cores of an EPYC (Zen 4) 13 and 25 ms at their 227 GFLOP/s of f32, 6 and 12 ms at their 470 of bf16. Measured there,
+//! with 2 ms for the loss of the benchmark in the latter of each: 16 and 38 ms, 1.3 and 1.5 times the floor (the plain
+//! ops: 39 and 62), and in bf16 8.3 and 22 ms, 1.3 and 1.8 times. The products with A and B are 4 ms of the backward.
 
 #![expect(clippy::too_many_arguments, reason = "six operands, scale and precision")]
 

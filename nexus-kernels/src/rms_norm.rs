@@ -10,10 +10,10 @@
 //! `x` and one `r` per row are kept for the backward pass, which writes `d x` over the incoming gradient where nobody
 //! else holds that. `d w` is computed only if the weight is trained.
 //!
-//! Floor, [2048, 512] on two cores of 20 GB/s: 8 B an element forward, 0.2 ms; 12 B backward, 0.3 ms. Measured with both
-//! cores shared with other jobs: forward 0.6 ms, 3 times the floor (reference 1.3 ms); forward and backward 2.4 ms with
-//! the page faults of the result (reference 6.2 ms). [`add_rms_norm`] against an addition and a norm: forward 1.0 to
-//! 1.1 ms against 1.1 to 1.8 ms, with backward no difference beyond the noise.
+//! Floor, [2048, 512] on two cores of 20 GB/s: 8 B an element forward, 0.2 ms; 12 B backward, 0.3 ms. Measured on two
+//! virtual cores of an EPYC (Zen 4): forward 0.33 ms, 1.6 times the floor (reference 0.48 ms); forward and backward,
+//! frozen, 1.6 ms (reference 3.2 ms), of which 0.6 ms are the loss of the benchmark. [`add_rms_norm`] against an addition
+//! and a norm: forward 0.55 against 0.60 ms, with backward no difference beyond the noise.
 
 #[cfg(feature = "flex")]
 mod rows;
