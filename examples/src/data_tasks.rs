@@ -10,7 +10,8 @@ use nexus_core::data::{
     read_records,
 };
 use nexus_core::model::{Classify, Decoder, Encoder, ModelConfig};
-use nexus_core::report::{DataFile, comparison_table};
+use nexus_core::report::{DataFile, EvalReport, comparison_table};
+use nexus_core::stage::Evaluator;
 use nexus_core::weights::read_spec;
 use nexus_eval::report::ModelReport;
 use nexus_eval::stats::Bootstrap;
@@ -83,62 +84,45 @@ impl DataTaskArgs {
         if self.details.is_some() && task == DataTask::Perplexity {
             return Err("--details is for the tasks choice, generate and classify".into());
         }
-        if task != DataTask::Classify {
-            return self.decode(run, task, data);
-        }
-        match read_spec(&model_folder(&run.model.model)?)?.config {
-            ModelConfig::Encoder(config) => {
-                self.classify::<Encoder>(run, data, config.max_length())
-            }
-            ModelConfig::Decoder(config) => {
-                self.classify::<Decoder>(run, data, config.max_positions)
-            }
-            ModelConfig::EncoderDecoder(_) => {
-                Err("--model: an encoder-decoder does not classify".into())
-            }
+        match task {
+            DataTask::Perplexity => perplexity(run, data),
+            DataTask::Choice => self.choice(run, data),
+            DataTask::Generate => self.generate(run, data),
+            DataTask::Classify => match read_spec(&model_folder(&run.model.model)?)?.config {
+                ModelConfig::Encoder(config) => {
+                    self.classify::<Encoder>(run, data, config.max_length())
+                }
+                ModelConfig::Decoder(config) => {
+                    self.classify::<Decoder>(run, data, config.max_positions)
+                }
+                ModelConfig::EncoderDecoder(_) => {
+                    Err("--model: an encoder-decoder does not classify".into())
+                }
+            },
         }
     }
 
-    /// The tasks of a decoder.
-    fn decode(&self, run: &Run<'_>, task: DataTask, data: &Path) -> Result<(), Failure> {
-        let device = run.device.open()?;
-        let (model, tokenizer) = run.model.load(&device)?;
-        let score = run.score.clone();
+    fn choice(&self, run: &Run<'_>, data: &Path) -> Result<(), Failure> {
+        let (model, tokenizer) = run.load()?;
+        let options = ChoiceOptions { score: run.score.clone(), ..ChoiceOptions::default() };
+        let task = Choice::from_file(data, &tokenizer, options)?;
+        let (report, outcomes) = task.measure(&model, &mut progress("evaluating"))?;
+        self.write_details(&outcomes)?;
         let mut found = run.named();
-        let mut bar = progress("evaluating");
-        match task {
-            DataTask::Choice => {
-                let options = ChoiceOptions { score, ..ChoiceOptions::default() };
-                let task = Choice::from_file(data, &tokenizer, options)?;
-                let (report, outcomes) = task.measure(&model, &mut bar)?;
-                self.write_details(&outcomes)?;
-                found.add_choice(report, &outcomes)?;
-                let ask = |i| alone(task.only(i), |one| one.measure(&model, &mut silent));
-                run.finish(data, found, task.len(), &ask)
-            }
-            DataTask::Generate => {
-                let task = ExactMatch::from_file(data, &tokenizer, self.answers.options())?;
-                let (report, outcomes) = task.measure(&model, &mut bar)?;
-                self.write_details(&outcomes)?;
-                found.add_exact_match(report, &outcomes)?;
-                let ask = |i| alone(task.only(i), |one| one.measure(&model, &mut silent));
-                run.finish(data, found, task.len(), &ask)
-            }
-            DataTask::Perplexity | DataTask::Classify => {
-                match perplexity(&model, &tokenizer, score, data)? {
-                    Texts::Documents(task) => {
-                        found.evaluations.push(task.measure(&model, &mut bar)?);
-                        let ask = |i| alone(task.only(i), |one| one.measure(&model, &mut silent));
-                        run.finish(data, found, task.len(), &ask)
-                    }
-                    Texts::Examples(task) => {
-                        found.evaluations.push(task.measure(&model, &mut bar)?);
-                        let ask = |i| alone(task.only(i), |one| one.measure(&model, &mut silent));
-                        run.finish(data, found, task.len(), &ask)
-                    }
-                }
-            }
-        }
+        found.add_choice(report, &outcomes)?;
+        let each = run.each(task.len(), |i| task.only(i));
+        run.finish(data, found, &each, |one| one.evaluate(&model))
+    }
+
+    fn generate(&self, run: &Run<'_>, data: &Path) -> Result<(), Failure> {
+        let (model, tokenizer) = run.load()?;
+        let task = ExactMatch::from_file(data, &tokenizer, self.answers.options())?;
+        let (report, outcomes) = task.measure(&model, &mut progress("evaluating"))?;
+        self.write_details(&outcomes)?;
+        let mut found = run.named();
+        found.add_exact_match(report, &outcomes)?;
+        let each = run.each(task.len(), |i| task.only(i));
+        run.finish(data, found, &each, |one| one.evaluate(&model))
     }
 
     /// The task of a model with a classification head.
@@ -166,8 +150,8 @@ impl DataTaskArgs {
         self.write_details(&outcomes)?;
         let mut found = run.named();
         found.add_classification(report, &outcomes, &classes.names, &Bootstrap::default())?;
-        let ask = |i| alone(task.only(i), |one| one.measure(&model, &mut silent));
-        run.finish(data, found, task.len(), &ask)
+        let each = run.each(task.len(), |i| task.only(i));
+        run.finish(data, found, &each, |one| one.evaluate(&model))
     }
 
     fn write_details(&self, outcomes: &[impl Serialize]) -> Result<(), Failure> {
@@ -184,72 +168,70 @@ impl Run<'_> {
         ModelReport { name: self.model.name(), ..ModelReport::default() }
     }
 
-    /// Prints what was found, and does what else was asked for.
-    fn finish(
+    fn load(&self) -> Result<(Decoder, Tokenizer), Failure> {
+        self.model.load(&self.device.open()?)
+    }
+
+    /// The first examples, each by itself, as many as are timed; those that cannot be asked are left out.
+    fn each<T>(&self, examples: usize, only: impl Fn(usize) -> Option<T>) -> Vec<T> {
+        (0..examples).filter_map(only).take(self.report.timed()).collect()
+    }
+
+    /// Prints what was found, and does what else was asked for; `ask` asks the model one of `examples`.
+    fn finish<T: Sync>(
         &self,
         data: &Path,
         model: ModelReport,
-        examples: usize,
-        ask: &(dyn Fn(usize) -> Result<(), String> + Sync),
+        examples: &[T],
+        ask: impl Fn(&T) -> nexus_eval::Result<EvalReport> + Sync,
     ) -> Result<(), Failure> {
         let text = match (self.json, model.evaluations.as_slice()) {
             (true, [report]) => serde_json::to_string(report)? + "\n",
             (_, reports) => comparison_table(reports, &[]),
         };
         std::io::stdout().write_all(text.as_bytes())?;
-        let settings = self.settings(data, examples)?;
-        let ask = Box::new(move |i| ask(i as usize));
-        let examples = examples as u64;
-        let folder = model_folder(&self.model.model)?;
-        self.report.finish(Evaluated { model, settings, examples, ask }, &folder)
+        let settings = self.settings(data)?;
+        let ask = Box::new(|i| match examples.get(i) {
+            Some(example) => ask(example).map(drop).map_err(|why| why.to_string()),
+            None => Ok(()),
+        });
+        let evaluated = Evaluated { model, settings, examples: examples.len(), ask };
+        self.report.finish(evaluated, &model_folder(&self.model.model)?)
     }
 
-    fn settings(&self, data: &Path, examples: usize) -> Result<Map<String, Value>, Failure> {
+    fn settings(&self, data: &Path) -> Result<Map<String, Value>, Failure> {
         let settings = json!({
             "model": self.model.model, "adapter": self.model.adapter,
             "device": self.device.name(), "data": data,
-            "data_sha256": DataFile::hash(data, examples)?.sha256,
+            "data_sha256": DataFile::hash(data, 0)?.sha256,
             "batch_size": self.score.batch_size, "max_length": self.score.max_length,
         });
         Ok(settings.as_object().cloned().unwrap_or_default())
     }
 }
 
-/// What perplexity is measured on.
-enum Texts {
-    Documents(Perplexity),
-    Examples(ExamplePerplexity),
-}
-
 /// Of documents if all records are texts, else of what is trained of each record.
-fn perplexity(
-    model: &Decoder,
-    tokenizer: &Tokenizer,
-    options: ScoreOptions,
-    path: &Path,
-) -> Result<Texts, Failure> {
+fn perplexity(run: &Run<'_>, path: &Path) -> Result<(), Failure> {
+    let (model, tokenizer) = run.load()?;
     let records = read_records(path)?;
+    let (mut found, mut bar) = (run.named(), progress("evaluating"));
     if records.iter().any(|located| matches!(located.record, Record::Text { .. })) {
-        return Ok(Texts::Documents(Perplexity::from_records(&records, tokenizer, options, path)?));
+        let task = Perplexity::from_records(&records, &tokenizer, run.score.clone(), path)?;
+        found.evaluations.push(task.measure(&model, &mut bar)?);
+        let each = run.each(task.len(), |i| task.only(i));
+        return run.finish(path, found, &each, |one| one.evaluate(&model));
     }
-    let longest = options.max_length.unwrap_or(model.config().max_positions.min(2048));
+    let longest = run.score.max_length.unwrap_or(model.config().max_positions.min(2048));
     let encode = EncodeOptions { max_length: longest, ..EncodeOptions::default() };
-    let encoded = encode_records(&records, tokenizer, &encode, path)?;
+    let encoded = encode_records(&records, &tokenizer, &encode, path)?;
     let (cut, dropped) = (encoded.truncated, encoded.untrainable);
     if cut + dropped > 0 {
         eprintln!(
             "note: {cut} record(s) cut at {longest} tokens, {dropped} left without an answer"
         );
     }
-    Ok(Texts::Examples(ExamplePerplexity::new(encoded.examples, options.batch_size)?))
+    let task = ExamplePerplexity::new(encoded.examples, run.score.batch_size)?;
+    found.evaluations.push(task.measure(&model, &mut bar)?);
+    let each = run.each(task.len(), |i| task.only(i));
+    run.finish(path, found, &each, |one| one.evaluate(&model))
 }
-
-/// Asks an example by itself; one that there is not takes no time.
-fn alone<T, R>(
-    task: Option<T>,
-    ask: impl FnOnce(T) -> nexus_eval::Result<R>,
-) -> Result<(), String> {
-    task.map_or(Ok(()), |task| ask(task).map(drop).map_err(|why| why.to_string()))
-}
-
-fn silent(_: usize, _: usize) {}

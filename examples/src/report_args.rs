@@ -22,7 +22,7 @@ pub struct ReportArgs {
     report: Option<PathBuf>,
     /// The most examples to time
     #[arg(long, value_name = "N", default_value_t = 200, requires = "report")]
-    timed: u64,
+    timed: usize,
     /// The latency in milliseconds that 95 % of the timed examples are to keep
     #[arg(long, value_name = "MS", requires = "report")]
     objective_ms: Option<f64>,
@@ -39,9 +39,9 @@ pub struct Evaluated<'a> {
     /// The settings behind it.
     pub settings: Map<String, Value>,
     /// Number of examples that can be asked.
-    pub examples: u64,
+    pub examples: usize,
     /// Asks the model one example, by its number.
-    pub ask: Box<dyn Fn(u64) -> Result<(), String> + Sync + 'a>,
+    pub ask: Box<dyn Fn(usize) -> Result<(), String> + Sync + 'a>,
 }
 
 impl ReportArgs {
@@ -56,7 +56,7 @@ impl ReportArgs {
 
     /// The most examples that are timed; none without a report.
     pub fn timed(&self) -> usize {
-        if self.report.is_some() { self.timed as usize } else { 0 }
+        if self.report.is_some() { self.timed } else { 0 }
     }
 
     /// Checks the limits, and writes the report of a model in `folder`.
@@ -68,36 +68,34 @@ impl ReportArgs {
         for (name, limit) in &self.require {
             model.checks.extend(check(&model, name, *limit)?);
         }
+        let checks = model.checks.clone();
         if let Some(out) = &self.report {
             if examples > 0 {
-                model.performance =
-                    Some(self.time(&ask, examples.min(self.timed), folder, &mut settings)?);
+                model.performance = Some(self.time(&ask, examples, folder, &mut settings)?);
             }
             model.grade = Rubric::default().grade(&model)?;
             model.findings = RuleLimits::default().findings(&model)?;
             let tasks: Vec<&str> = model.evaluations.iter().map(|e| e.task.as_str()).collect();
             let mut report = Report::new(&format!("{} on {}", model.name, tasks.join(", ")));
             report.settings = settings;
-            let checks = std::mem::take(&mut model.checks);
-            report.models.push(ModelReport { checks: checks.clone(), ..model });
+            report.models.push(model);
             report.save(out)?;
             eprintln!("wrote {}", out.join("report.html").display());
-            return verdicts(&checks);
         }
-        verdicts(&model.checks)
+        verdicts(&checks)
     }
 
     fn time(
         &self,
-        ask: &(dyn Fn(u64) -> Result<(), String> + Sync),
-        requests: u64,
+        ask: &(dyn Fn(usize) -> Result<(), String> + Sync),
+        examples: usize,
         folder: &Path,
         settings: &mut Map<String, Value>,
     ) -> Result<Performance, Failure> {
         let mut bar = progress("timing");
         // The first request is the warm-up, and is asked again.
-        let send = |i: u64| ask(i.saturating_sub(1)).map(|()| Response::default());
-        let run = || run_load(&self.load(requests), send, &mut bar);
+        let send = |i: u64| ask(i.saturating_sub(1) as usize).map(|()| Response::default());
+        let run = || run_load(&self.load(examples as u64), send, &mut bar);
         let (report, energy) = EnergyMeter::during(self.energy(), run)?;
         let report = report?;
         if let Some((why, _)) = report.errors.iter().next() {

@@ -136,13 +136,13 @@ impl TaskFileArgs {
         };
         std::io::stdout().write_all(text.as_bytes())?;
         let requests = asked.into_requests();
-        let ask = |i: u64| match requests.get(i as usize) {
+        let ask = |i| match requests.get(i) {
             Some(request) => {
                 model.respond(&[request], &mut |_, _| Ok(())).map_err(|why| why.to_string())
             }
             None => Ok(()),
         };
-        let (examples, ask) = (requests.len() as u64, Box::new(ask));
+        let (examples, ask) = (requests.len(), Box::new(ask));
         let evaluated = Evaluated { model: found, settings: config, examples, ask };
         run.report.finish(evaluated, &model_folder(&run.model.model)?)
     }
