@@ -3,7 +3,8 @@
 use crate::{Failure, local_performance, progress};
 use clap::Args;
 use nexus_eval::performance::{
-    EnergyMeter, EnergyOptions, Load, LoadOptions, Objective, Response, run_load,
+    Energy, EnergyMeter, EnergyOptions, EnergyReading, Load, LoadOptions, Objective, Response,
+    run_load,
 };
 use nexus_eval::quality::{Check, Requirement, Rubric, RuleLimits, Threshold, Verdict};
 use nexus_eval::report::{ModelReport, Performance, Report};
@@ -77,6 +78,7 @@ impl ReportArgs {
             model.findings = RuleLimits::default().findings(&model)?;
             let tasks: Vec<&str> = model.evaluations.iter().map(|e| e.task.as_str()).collect();
             let mut report = Report::new(&format!("{} on {}", model.name, tasks.join(", ")));
+            settings.retain(|_, value| !value.is_null());
             report.settings = settings;
             report.models.push(model);
             report.save(out)?;
@@ -101,7 +103,7 @@ impl ReportArgs {
         if let Some((why, _)) = report.errors.iter().next() {
             return Err(format!("an example alone: {why}").into());
         }
-        settings.insert("energy".into(), serde_json::to_value(&energy)?);
+        settings.insert("energy".into(), energy_in_words(&energy).into());
         local_performance(&report, &energy, folder)
     }
 
@@ -118,6 +120,16 @@ impl ReportArgs {
             ..LoadOptions::new(Load::Closed { workers: 1, expected_interval: None })
         }
     }
+}
+
+/// Where the energy of each device comes from, or why there is none.
+fn energy_in_words(energy: &Energy) -> String {
+    let words = |reading: &EnergyReading| match (reading.joules, &reading.why) {
+        (Some(joules), None) => format!("{}: {joules:.3} J by its counter", reading.device),
+        (Some(joules), Some(why)) => format!("{}: {joules:.3} J estimated; {why}", reading.device),
+        (None, why) => format!("{}: unavailable; {}", reading.device, why.as_deref().unwrap_or("")),
+    };
+    energy.readings.iter().map(words).collect::<Vec<_>>().join(", ")
 }
 
 fn requirement(text: &str) -> Result<(String, f64), String> {
