@@ -90,7 +90,9 @@ impl<'a> LanguageModel<'a> {
         let device = device_of(self.model)?;
         while let Some((_, _, generation)) = prompts.first() {
             let generation = (*generation).clone();
-            let alike = |other: &Generation| generation == Generation { seed: generation.seed, ..other.clone() };
+            let alike = |other: &Generation| {
+                generation == Generation { seed: generation.seed, ..other.clone() }
+            };
             let (same, rest): (Vec<_>, Vec<_>) =
                 prompts.into_iter().partition(|(_, _, other)| alike(other));
             prompts = rest;
@@ -121,7 +123,9 @@ impl<'a> LanguageModel<'a> {
     /// How many answers are generated together: with dynamic rotary scaling, prompts of different lengths cannot be.
     fn rows_at_once(&self) -> usize {
         match &self.model.config().position {
-            Position::Rotary(rotary) if matches!(rotary.scaling, RotaryScaling::Dynamic { .. }) => 1,
+            Position::Rotary(rotary) if matches!(rotary.scaling, RotaryScaling::Dynamic { .. }) => {
+                1
+            }
             _ => self.batch_size,
         }
     }
