@@ -7,7 +7,7 @@ use nexus_core::report::comparison_table;
 use nexus_core::weights::read_spec;
 use nexus_eval::task::{
     Classifier, LanguageModel, OutputType, Request, Respond, Response, ResponseCache, Task,
-    TaskOptions, TaskResult, fingerprint, results_json,
+    TaskGroup, TaskOptions, TaskResult, fingerprint, results_json,
 };
 use serde_json::{Map, Value, json};
 use std::io::Write;
@@ -18,7 +18,7 @@ use std::sync::{Mutex, PoisonError};
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Tasks from files")]
 pub struct TaskFileArgs {
-    /// Task in the form of lm-evaluation-harness, instead of --task; may be repeated
+    /// Task or group of tasks in the form of lm-evaluation-harness, instead of --task; may be repeated
     #[arg(long, value_name = "YAML")]
     pub task_file: Vec<PathBuf>,
     /// Write results.json and samples_TASK.jsonl into this folder
@@ -43,8 +43,7 @@ impl TaskFileArgs {
     /// [`ReportArgs::finish`](crate::ReportArgs::finish).
     pub fn evaluate(&self, run: &Run<'_>) -> Result<(), Failure> {
         let Run { model, device, score, .. } = run;
-        let tasks: Vec<Task> =
-            self.task_file.iter().map(|p| Task::from_file(p)).collect::<Result<_, _>>()?;
+        let (tasks, groups) = self.read()?;
         for (i, task) in tasks.iter().enumerate() {
             let config = task.config();
             if tasks[..i].iter().any(|other| other.config().task == config.task) {
@@ -64,6 +63,7 @@ impl TaskFileArgs {
                     .into(),
             );
         }
+        let all = Tasks { tasks: &tasks, groups: &groups };
         let opened = device.open()?;
         let folder = model_folder(&model.model)?;
         let folders = [Some(folder.as_path()), model.adapter.as_deref()];
@@ -74,15 +74,15 @@ impl TaskFileArgs {
             (false, _) => {
                 let (decoder, tokenizer) = model.load(&opened)?;
                 let model = LanguageModel::new(&decoder, &tokenizer, &name, score)?;
-                self.run(&tasks, run, &model)
+                self.run(&all, run, &model)
             }
             (true, ModelConfig::Encoder(config)) => {
                 let loaded: Encoder = model.load_model(&opened)?;
-                self.classify(&tasks, run, &loaded, &name, config.max_length())
+                self.classify(&all, run, &loaded, &name, config.max_length())
             }
             (true, ModelConfig::Decoder(config)) => {
                 let loaded: Decoder = model.load_model(&opened)?;
-                self.classify(&tasks, run, &loaded, &name, config.max_positions)
+                self.classify(&all, run, &loaded, &name, config.max_positions)
             }
             (true, ModelConfig::EncoderDecoder(_)) => {
                 Err("--model: an encoder-decoder does not classify".into())
@@ -90,9 +90,26 @@ impl TaskFileArgs {
         }
     }
 
+    /// The tasks of all files, and the groups that they belong to.
+    fn read(&self) -> Result<(Vec<Task>, Vec<TaskGroup>), Failure> {
+        let (mut tasks, mut groups) = (Vec::new(), Vec::new());
+        for path in &self.task_file {
+            if !TaskGroup::describes(path)? {
+                tasks.push(Task::from_file(path)?);
+                continue;
+            }
+            let group = TaskGroup::load(path)?;
+            for config in group.tasks() {
+                tasks.push(Task::new(config.clone())?);
+            }
+            groups.push(group);
+        }
+        Ok((tasks, groups))
+    }
+
     fn classify<M: Classify + Sync>(
         &self,
-        tasks: &[Task],
+        tasks: &Tasks<'_>,
         run: &Run<'_>,
         loaded: &M,
         name: &str,
@@ -106,14 +123,14 @@ impl TaskFileArgs {
 
     fn run(
         &self,
-        tasks: &[Task],
+        tasks: &Tasks<'_>,
         run: &Run<'_>,
         model: &(dyn Respond + Sync),
     ) -> Result<(), Failure> {
         let asked = Asked { model, most: run.report.timed(), requests: Mutex::default() };
-        let results = self.results(tasks, &asked)?;
+        let results = self.results(tasks.tasks, &asked)?;
         let config = self.config(run);
-        let all = results_json(&results, config.clone());
+        let all = results_json(&results, tasks.groups, config.clone());
         if let Some(folder) = &self.output {
             std::fs::create_dir_all(folder)?;
             std::fs::write(
@@ -176,6 +193,12 @@ impl TaskFileArgs {
         }
         Ok(results)
     }
+}
+
+/// Tasks and their groups.
+struct Tasks<'a> {
+    tasks: &'a [Task],
+    groups: &'a [TaskGroup],
 }
 
 /// A model that keeps the first requests that it is asked, to time them afterwards.

@@ -177,6 +177,24 @@ fn task_files_give_the_files_of_the_harness_and_a_cache_answers_the_second_time(
     assert_eq!(report.models[0].intervals.len(), 3);
     assert!(report.comparisons[0].differences.iter().all(|d| d.difference == 0.0));
 
+    // A group has the means of its tasks.
+    let group = folder.path().join("security.yaml");
+    let copied = folder.path().join("security_choice.yaml");
+    let task = std::fs::read_to_string(&files[0]).unwrap();
+    std::fs::write(&copied, task.replace("../", &format!("{assets}/"))).unwrap();
+    std::fs::write(
+        &group,
+        "group: security\ntask: [security_choice]\naggregate_metric_list:\n  - metric: acc\n",
+    )
+    .unwrap();
+    let args_group = ["--model", &model, "--limit", "3", "--json", "--task-file"];
+    let args_group = [&args_group[..], &[group.to_str().unwrap()]].concat();
+    let json: Value = serde_json::from_str(&program("evaluate", &args_group, "").ok()).unwrap();
+    assert_eq!(
+        json["groups"]["security"]["acc,none"],
+        results["results"]["security_choice"]["acc,none"]
+    );
+
     // A report of tasks times what was asked.
     let reported = folder.path().join("reported");
     let task = ["--model", &model, "--limit", "3", "--task-file", &files[0]];

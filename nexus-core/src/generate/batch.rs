@@ -147,14 +147,51 @@ fn run(
         Search::Beams(beams) => return beam_search(steps, prompts, limits, config, beams),
         Search::Sample(sampling) => sampling,
     };
-    let row = |(index, (prompt, &limit)): (usize, (&&[u32], &usize))| {
-        let seed = sampling.seed.wrapping_add(index as u64);
+    let seeds = (0..prompts.len() as u64).map(|index| sampling.seed.wrapping_add(index));
+    let rows = rows(prompts, limits, sampling, seeds)?;
+    let all = sample_rows(steps, rows, config, |_, _| Ok(ControlFlow::Continue(())))?;
+    Ok(all.into_iter().map(|generation| vec![generation]).collect())
+}
+
+/// Continues prompts together, prompt `i` with `seeds[i]`. `on_token` sees the place of a prompt and its new token, and can
+/// stop it.
+pub(super) fn continue_each(
+    model: &Decoder,
+    prompts: &[&[u32]],
+    sampling: &SamplingConfig,
+    seeds: &[u64],
+    config: &GenerationConfig,
+    device: &Device,
+    on_token: impl FnMut(usize, u32) -> Result<ControlFlow<()>>,
+) -> Result<Vec<Generation>> {
+    let vocabulary = model.config().vocab_size;
+    config.check(vocabulary)?;
+    if seeds.len() != prompts.len() {
+        let allowed = format!("one for each of {} prompts", prompts.len());
+        return Err(Error::config("seeds of a batch", seeds.len(), allowed));
+    }
+    check_prompts(prompts, vocabulary)?;
+    check_lengths(model, prompts, config.max_new_tokens)?;
+    if prompts.is_empty() {
+        return Ok(Vec::new());
+    }
+    let limits: Vec<usize> =
+        prompts.iter().map(|prompt| limit(model, prompt, config.max_new_tokens)).collect();
+    let rows = rows(prompts, &limits, sampling, seeds.iter().copied())?;
+    sample_rows(&mut DecoderSteps::new(model, prompts, None, device), rows, config, on_token)
+}
+
+fn rows(
+    prompts: &[&[u32]],
+    limits: &[usize],
+    sampling: &SamplingConfig,
+    seeds: impl Iterator<Item = u64>,
+) -> Result<Vec<Row>> {
+    let row = |(index, ((prompt, &limit), seed)): (usize, ((&&[u32], &usize), u64))| {
         let sampler = Sampler::new(SamplingConfig { seed, ..sampling.clone() })?;
         Ok(Row { index, seen: prompt.to_vec(), prompt: prompt.len(), limit, sampler })
     };
-    let rows = prompts.iter().zip(limits).enumerate().map(row).collect::<Result<_>>()?;
-    let all = sample_rows(steps, rows, config, |_, _| Ok(ControlFlow::Continue(())))?;
-    Ok(all.into_iter().map(|generation| vec![generation]).collect())
+    prompts.iter().zip(limits).zip(seeds).enumerate().map(row).collect()
 }
 
 fn check_lengths(model: &Decoder, prompts: &[&[u32]], max_new_tokens: usize) -> Result<()> {

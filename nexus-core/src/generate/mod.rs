@@ -18,5 +18,5 @@ pub use beam::{BeamConfig, EarlyStopping};
 pub use config::{GenerationConfig, Search};
 pub use run::{Finish, Generation, generate};
 pub use sample::{Sampler, SamplingConfig};
-pub use text::{TextGeneration, generate_text};
+pub use text::{TextGeneration, generate_text, generate_text_batch};
 pub use texts::{generate_seq2seq_texts, generate_texts};

@@ -4,6 +4,7 @@ use super::metric::{Kind, Metric};
 use super::python_random::PythonRandom;
 use super::text_metric::{TextMetric, TextPair, TextScore};
 use crate::Result;
+use crate::metrics::classification::ConfusionMatrix;
 use crate::stats;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -17,6 +18,8 @@ pub(super) enum Sample {
     Texts(TextPair),
     /// The right class and the answer.
     Classes(usize, usize),
+    /// The right class and the probability of each.
+    Probabilities(usize, Vec<f64>),
 }
 
 /// The value over a selection of documents, by their places.
@@ -61,14 +64,12 @@ impl Metric {
             Kind::Perplexity => mean(|mean| (-mean).exp()),
             Kind::WordPerplexity | Kind::BytePerplexity => per_unit(f64::exp),
             Kind::BitsPerByte => per_unit(|nats| nats / std::f64::consts::LN_2),
-            Kind::MacroF1 => {
-                let pairs = samples.iter().filter_map(|sample| match sample {
-                    Sample::Classes(gold, answer) => Some((*gold, *answer)),
-                    _ => None,
-                });
-                let pairs: Vec<(usize, usize)> = pairs.collect();
-                Box::new(move |places| macro_f1(places.iter().filter_map(|&i| pairs.get(i))))
-            }
+            Kind::F1 => classes(samples, |pairs| Some(f1(&pairs))),
+            Kind::Matthews => classes(samples, |pairs| {
+                let (gold, answers): (Vec<usize>, Vec<usize>) = pairs.into_iter().unzip();
+                ConfusionMatrix::of(&gold, &answers).ok().map(|matrix| matrix.matthews())
+            }),
+            Kind::MacroF1 => classes(samples, |pairs| macro_f1(&pairs)),
             Kind::Text(TextMetric { score: TextScore::Corpus(prepare), .. }) => {
                 let texts = samples.iter().filter_map(|sample| match sample {
                     Sample::Texts(pair) => Some(pair),
@@ -87,7 +88,7 @@ impl Metric {
             return Ok(None);
         }
         let resamples = match &self.kind {
-            Kind::Perplexity => resamples,
+            Kind::Perplexity | Kind::F1 | Kind::Matthews => resamples,
             Kind::Text(TextMetric { score: TextScore::Corpus(_), .. }) => {
                 resamples.min(CORPUS_RESAMPLES)
             }
@@ -120,6 +121,7 @@ impl Sample {
     fn number(&self) -> Option<f64> {
         match self {
             Self::Number(value) => Some(*value),
+            Self::Probabilities(gold, all) => Some(brier(*gold, all)),
             _ => None,
         }
     }
@@ -130,6 +132,7 @@ impl Sample {
             Self::Number(value) => (*value).into(),
             Self::Weighted(sum, units) => json!([sum, units]),
             Self::Classes(gold, answer) => json!([gold, answer]),
+            Self::Probabilities(gold, all) => json!([gold, all]),
             Self::Texts(TextPair { prediction, references }) => match &references[..] {
                 [reference] => json!([reference, prediction]),
                 _ => json!([references, prediction]),
@@ -138,8 +141,35 @@ impl Sample {
     }
 }
 
+/// The value over pairs of the right class and the answer.
+fn classes(samples: &[&Sample], of: fn(Vec<(usize, usize)>) -> Option<f64>) -> Selection {
+    let pairs = samples.iter().filter_map(|sample| match sample {
+        Sample::Classes(gold, answer) => Some((*gold, *answer)),
+        _ => None,
+    });
+    let pairs: Vec<(usize, usize)> = pairs.collect();
+    Box::new(move |places| of(places.iter().filter_map(|&i| pairs.get(i).copied()).collect()))
+}
+
+/// `2 tp / (2 tp + fp + fn)` of class 1; 0 where it neither occurs nor is answered.
+fn f1(pairs: &[(usize, usize)]) -> f64 {
+    let hits = pairs.iter().filter(|pair| **pair == (1, 1)).count();
+    let all =
+        pairs.iter().map(|(gold, answer)| usize::from(*gold == 1) + usize::from(*answer == 1));
+    match all.sum::<usize>() {
+        0 => 0.0,
+        all => 2.0 * hits as f64 / all as f64,
+    }
+}
+
+/// The squared distance of the probabilities from the truth, over all classes (Brier 1950).
+fn brier(gold: usize, probabilities: &[f64]) -> f64 {
+    let square = |(class, p): (usize, &f64)| (p - f64::from(u8::from(class == gold))).powi(2);
+    probabilities.iter().enumerate().map(square).sum()
+}
+
 /// The mean over the classes that occur of `2 tp / (2 tp + fp + fn)`.
-fn macro_f1<'a>(pairs: impl Iterator<Item = &'a (usize, usize)>) -> Option<f64> {
+fn macro_f1(pairs: &[(usize, usize)]) -> Option<f64> {
     let mut counts = BTreeMap::<usize, [usize; 2]>::new();
     for (gold, answer) in pairs {
         for class in [gold, answer] {
@@ -155,7 +185,7 @@ fn macro_f1<'a>(pairs: impl Iterator<Item = &'a (usize, usize)>) -> Option<f64> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::task::config::OutputType;
+    use crate::task::OutputType;
     use crate::task::metric::Normal;
 
     fn metric(name: &str, kind: OutputType) -> Metric {

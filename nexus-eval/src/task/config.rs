@@ -6,41 +6,12 @@ use super::filter::FilterPipeline;
 use super::generation::GenerationKwargs;
 use super::keys::{Keys, texts};
 use super::metric::Metric;
+use super::output_type::OutputType;
 use super::source::Sources;
 use super::yaml::{self, Node, Yaml};
 use crate::{Error, Result};
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
-
-/// What is asked of the model, and so which measures there are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OutputType {
-    /// Which of several continuations is likeliest.
-    MultipleChoice,
-    /// How likely one continuation is.
-    LogLikelihood,
-    /// How likely a whole text is.
-    LogLikelihoodRolling,
-    /// What the model writes.
-    GenerateUntil,
-    /// Which class a classification head gives a text. Not known to the harness.
-    Classification,
-}
-
-impl OutputType {
-    const ALL: [(&'static str, Self); 5] = [
-        ("multiple_choice", Self::MultipleChoice),
-        ("loglikelihood", Self::LogLikelihood),
-        ("loglikelihood_rolling", Self::LogLikelihoodRolling),
-        ("generate_until", Self::GenerateUntil),
-        ("classification", Self::Classification),
-    ];
-
-    /// Its name in task files.
-    pub fn name(self) -> &'static str {
-        Self::ALL.iter().find(|(_, kind)| *kind == self).map_or("", |(name, _)| name)
-    }
-}
 
 /// A task as its file describes it.
 ///
@@ -59,10 +30,12 @@ impl OutputType {
 /// | `description` | empty | stands before everything, a template too |
 /// | `target_delimiter`, `fewshot_delimiter` | a space, an empty line | between text and target, after each example |
 /// | `num_fewshot` | 0 | number of examples |
-/// | `fewshot_config` | | `sampler` (`default`: random, `first_n`), `split` or `samples`, and own values of `doc_to_*` and delimiters |
+/// | `fewshot_config` | | `sampler` (`default`: random, `first_n`), `split` or `samples`, and own values of `doc_to_*`, `gen_prefix` and delimiters |
 /// | `output_type` | `generate_until` | see [`OutputType`] |
 /// | `metric_list` | the type's own | see below |
 /// | `generation_kwargs` | greedy, 256 tokens, up to `fewshot_delimiter` | `until`, `max_gen_toks`, `do_sample`, `temperature`, `top_p`, `top_k` |
+/// | `repeats` | 1 | number of answers to a question, for `generate_until` |
+/// | `gen_prefix` | | the beginning of the answer, behind the text: a field's name or a template |
 /// | `filter_list` | `take_first` | what is made of an answer before it is measured; see below |
 /// | `metadata` | | `version`; the rest is carried along |
 ///
@@ -73,14 +46,16 @@ impl OutputType {
 ///
 /// | output type | measures | default |
 /// |---|---|---|
-/// | `multiple_choice` | `acc`, `acc_norm` (log-likelihood by characters), `acc_bytes` (by bytes), `acc_mutual_info` (less that of the choice without the context), `exact_match` (the right choice is also the greedy one) | `acc`, `acc_norm` |
+/// | `multiple_choice` | `acc`, `acc_norm` (log-likelihood by characters), `acc_bytes` (by bytes), `acc_mutual_info` (less that of the choice without the context), `f1` (of choice 1 of two), `mcc` (Matthews' correlation), `brier_score` (squared distance of the softmax of the log-likelihoods from the truth, summed over the choices), `exact_match` (the right choice is also the greedy one) | `acc`, `acc_norm` |
 /// | `loglikelihood` | `perplexity` (`exp` of the mean negative log-likelihood of a continuation), `acc` (it is the greedy one) | both |
 /// | `loglikelihood_rolling` | `word_perplexity`, `byte_perplexity`, `bits_per_byte`; per word or byte of the original text, over all documents | all |
 /// | `generate_until` | `exact_match` (options `regexes_to_ignore`, `ignore_case`, `ignore_punctuation`, `ignore_numbers`) and measures of texts: `bleu`, `chrf`, `chrf++`, `ter`, `rouge1`, `rouge2`, `rougeL`, `rougeLsum` | `exact_match` |
 /// | `classification` | `acc`, `macro_f1` | both |
 ///
-/// Of equals the first choice is taken. Standard errors are those of the harness: of a mean `s / sqrt(n)`, of `perplexity`
-/// and of measures of a corpus by the bootstrap with the same draws, else none.
+/// Of equals the first choice is taken. Standard errors are those of the harness: of a mean `s / sqrt(n)`, of `perplexity`,
+/// `f1`, `mcc` and measures of a corpus by the bootstrap with the same draws, else none. `f1`, `mcc` and `brier_score` need
+/// one right choice. Deviations: `f1` needs two choices (the harness looks at the answers that occur), `brier_score` takes
+/// questions with different numbers of choices, and stands in samples with numbers rather than their print.
 ///
 /// # Filters
 ///
@@ -92,9 +67,14 @@ impl OutputType {
 /// | `lowercase`, `uppercase` | as Python's |
 /// | `remove_whitespace`, `strip` | takes white space from both ends |
 /// | `map` | the value of the answer in `mapping_dict`, or `default_value`, or an empty text |
-/// | `take_first` | the first of several answers, of which there is always one here |
+/// | `take_first` | the first of the answers |
+/// | `take_first_k` | the first `k` of them |
+/// | `majority_vote` | the most frequent of them, of equals the first (self-consistency: Wang et al. 2022, arXiv:2203.11171) |
 ///
-/// Deviation: a `group_select` beyond the matches gives `fallback`, where the harness ends with an exception.
+/// One answer must be left. Without sampling a model is asked once, and each of `repeats` answers is that one.
+///
+/// Deviations: a `group_select` beyond the matches gives `fallback`, where the harness ends with an exception; several
+/// answers at the end are refused, of which the harness would take the mean of `exact_match`.
 #[derive(Clone, Debug)]
 pub struct TaskConfig {
     /// The task's name.
@@ -117,23 +97,27 @@ pub struct TaskConfig {
     pub(super) fewshot: FewshotConfig,
     pub(super) metrics: Vec<Metric>,
     pub(super) generation: GenerationKwargs,
+    /// Number of answers to a question.
+    pub(super) repeats: usize,
     pub(super) filters: Vec<FilterPipeline>,
     /// As the harness writes a task's configuration into its results.
     pub(super) json: Map<String, Value>,
 }
 
 /// Keys that need Python, or what is not there, and what to do instead.
-const REFUSED: [(&str, &str); 9] = [
+const REFUSED: [(&str, &str); 8] = [
     ("process_docs", "it is a function of Python; prepare the data with it beforehand"),
     ("process_results", "it is a function of Python; use metric_list"),
     ("custom_dataset", "it is a function of Python; write the data to a file"),
     ("use_prompt", "promptsource is not supported; write the prompt as doc_to_text"),
     ("doc_to_image", "images are not supported"),
     ("doc_to_audio", "sound is not supported"),
-    ("gen_prefix", "it is not supported; write it at the end of doc_to_text"),
-    ("group", "groups of tasks are not supported; evaluate the tasks one by one"),
+    ("group", "this is a group of tasks; read it with TaskGroup"),
     ("dataset_name", "data is read from local files, which have no configurations; leave it out"),
 ];
+
+/// More answers to one question are a slip.
+const MAX_REPEATS: usize = 4096;
 
 const IGNORED: [&str; 3] = ["tag", "should_decontaminate", "doc_to_decontamination_query"];
 
@@ -158,19 +142,16 @@ impl TaskConfig {
             let set = keys.take(key).filter(|node| node.json() != json!(false));
             ignored.extend(set.map(|_| key.to_owned()));
         }
-        for (key, value) in [("unsafe_code", json!(false)), ("repeats", json!(1))] {
-            if let Some(node) = keys.remove(key).filter(|node| node.json() != value) {
-                return Err(node
-                    .place
-                    .error(format!("{key:?} other than {value} is not supported")));
-            }
+        if let Some(node) = keys.remove("unsafe_code").filter(|node| node.json() != json!(false)) {
+            return Err(node.place.error("\"unsafe_code\" other than false is not supported"));
         }
         let task = keys.needed_text("task")?;
         let alias = keys.text("task_alias")?.unwrap_or_else(|| task.clone());
-        let output_type = output_type(&mut keys)?;
+        let output_type = OutputType::read(&mut keys)?;
         let description = keys.text("description")?.unwrap_or_default();
         let target_delimiter = keys.text("target_delimiter")?.unwrap_or_else(|| " ".into());
         let fewshot_delimiter = keys.text("fewshot_delimiter")?.unwrap_or_else(|| "\n\n".into());
+        let repeats = repeats(&mut keys, output_type)?;
         let num_fewshot = keys.count("num_fewshot")?.unwrap_or(0);
         let dataset = DatasetConfig::read(&mut keys, &mut ignored)?;
         let sources = Sources::read(&mut keys)?;
@@ -183,7 +164,8 @@ impl TaskConfig {
         let generation =
             GenerationKwargs::read(keys.take("generation_kwargs"), &fewshot_delimiter)?;
         let metrics = Metric::read_all(keys.mappings("metric_list")?, output_type)?;
-        let filters = FilterPipeline::read_all(keys.mappings("filter_list")?, output_type)?;
+        let filters =
+            FilterPipeline::read_all(keys.mappings("filter_list")?, output_type, repeats)?;
         let metadata = keys.take("metadata").map(|node| node.json());
         let version = metadata.as_ref().and_then(|metadata| metadata.get("version").cloned());
         keys.finish("a task file")?;
@@ -202,6 +184,7 @@ impl TaskConfig {
             fewshot,
             metrics,
             generation,
+            repeats,
             filters,
             json: Map::new(),
         };
@@ -264,21 +247,26 @@ const ORDER: &[&str] = &[
     "filter_list",
     "should_decontaminate",
     "doc_to_decontamination_query",
+    "gen_prefix",
     "metadata",
 ];
 
-fn output_type(keys: &mut Keys) -> Result<OutputType> {
-    let Some(node) = keys.take("output_type") else { return Ok(OutputType::GenerateUntil) };
-    let found = super::keys::text(&node, "output_type")?;
-    let known = OutputType::ALL.iter().find(|(name, _)| *name == found).map(|(_, kind)| *kind);
-    known.ok_or_else(|| {
-        let names: Vec<&str> = OutputType::ALL.iter().map(|(name, _)| *name).collect();
-        node.place.error(format!("output_type {found:?} is not one of {}", names.join(", ")))
-    })
+fn repeats(keys: &mut Keys, kind: OutputType) -> Result<usize> {
+    let Some(node) = keys.take("repeats") else { return Ok(1) };
+    let place = node.place.clone();
+    match node.json().as_u64().and_then(|count| usize::try_from(count).ok()) {
+        Some(1) => Ok(1),
+        Some(count @ 2..=MAX_REPEATS) if kind == OutputType::GenerateUntil => Ok(count),
+        Some(2..=MAX_REPEATS) => Err(place.error(format!(
+            "\"repeats\" above 1 needs output_type generate_until; what {} asks has one answer",
+            kind.name()
+        ))),
+        _ => Err(place.error(format!("\"repeats\" must be from 1 to {MAX_REPEATS}"))),
+    }
 }
 
 /// A file with the keys that it lacks taken from the files that it includes, the last of them first.
-fn included(path: &Path, seen: &mut Vec<PathBuf>) -> Result<Node> {
+pub(super) fn included(path: &Path, seen: &mut Vec<PathBuf>) -> Result<Node> {
     let real = path.canonicalize().map_err(Error::io("read", path))?;
     let mut node = yaml::read(path)?;
     if seen.contains(&real) {

@@ -65,13 +65,7 @@ impl FewshotConfig {
             let why = || samples.place.error("samples must be a list of documents");
             config.samples = Some(rows.ok_or_else(why)?);
         }
-        let own = Sources::read(&mut keys)?;
-        let Sources { text, choice, target } = config.sources;
-        config.sources = Sources {
-            text: own.text.or(text),
-            choice: own.choice.or(choice),
-            target: own.target.or(target),
-        };
+        config.sources = Sources::read(&mut keys)?.or(config.sources);
         config.delimiter = keys.text("fewshot_delimiter")?.unwrap_or(config.delimiter);
         config.target_delimiter = keys.text("target_delimiter")?.unwrap_or(config.target_delimiter);
         keys.finish("fewshot_config")?;
@@ -90,7 +84,7 @@ impl FewshotConfig {
             ("doc_to_text", task.get("doc_to_text")),
             ("doc_to_choice", task.get("doc_to_choice")),
             ("doc_to_target", task.get("doc_to_target")),
-            ("gen_prefix", None),
+            ("gen_prefix", task.get("gen_prefix")),
             ("fewshot_delimiter", task.get("fewshot_delimiter")),
             ("target_delimiter", task.get("target_delimiter")),
         ] {
@@ -159,7 +153,7 @@ mod tests {
             let pool = pool(&values);
             let config = FewshotConfig {
                 first, split: None, samples: None,
-                sources: Sources { text: None, choice: None, target: None },
+                sources: Sources::default(),
                 delimiter: String::new(), target_delimiter: String::new(), given: Map::new(),
             };
             let mut sampler = Sampler::new(&config, true, seed);

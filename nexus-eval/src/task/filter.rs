@@ -1,10 +1,11 @@
 //! What is made of an answer before it is scored: `filter_list`.
 
-use super::config::OutputType;
 use super::keys::Keys;
+use super::output_type::OutputType;
 use super::regex::Pattern;
 use super::yaml::Yaml;
 use crate::Result;
+use serde_json::Value;
 
 /// Filters that run one after the other; [`TaskConfig`](super::TaskConfig) lists them.
 #[derive(Clone, Debug)]
@@ -21,10 +22,39 @@ enum Filter {
     Strip,
     Map { entries: Vec<(String, String)>, default: Option<String> },
     TakeFirst,
+    TakeFirstK(usize),
+    MajorityVote,
+}
+
+/// What a filter leaves of the answers to a question: one, at the front.
+#[derive(Debug)]
+pub(super) struct Filtered {
+    answers: Vec<String>,
+    /// Whether the harness writes it as a text rather than a list of one.
+    taken: bool,
+}
+
+impl Filtered {
+    pub(super) fn answer(&self) -> &str {
+        self.answers.first().map_or("", String::as_str)
+    }
+
+    /// As the harness writes it into its samples.
+    pub(super) fn json(&self) -> Value {
+        match self.taken {
+            true => self.answer().into(),
+            false => self.answers.clone().into(),
+        }
+    }
 }
 
 impl FilterPipeline {
-    pub(super) fn read_all(list: Option<Vec<Keys>>, kind: OutputType) -> Result<Vec<Self>> {
+    /// The filters of a task that gets `repeats` answers to a question.
+    pub(super) fn read_all(
+        list: Option<Vec<Keys>>,
+        kind: OutputType,
+        repeats: usize,
+    ) -> Result<Vec<Self>> {
         let Some(list) = list else {
             return Ok(vec![Self { name: "none".into(), filters: vec![Filter::TakeFirst] }]);
         };
@@ -48,14 +78,69 @@ impl FilterPipeline {
                     place.error(format!("{kind} gives no text to filter; only take_first fits"))
                 );
             }
+            left(&filters, repeats)
+                .map_err(|why| place.error(format!("the filter {name:?}: {why}")))?;
             pipelines.push(Self { name, filters });
         }
         Ok(pipelines)
     }
 
-    pub(super) fn apply(&self, answer: &str) -> Result<String> {
-        self.filters.iter().try_fold(answer.to_owned(), |text, filter| filter.apply(text))
+    pub(super) fn apply(&self, mut answers: Vec<String>) -> Result<Filtered> {
+        let mut taken = false;
+        for filter in &self.filters {
+            match filter {
+                Filter::TakeFirst => {
+                    answers.truncate(1);
+                    taken = true;
+                }
+                Filter::TakeFirstK(k) => answers.truncate(*k),
+                Filter::MajorityVote => answers = majority(answers).into_iter().collect(),
+                filter => {
+                    answers = answers
+                        .into_iter()
+                        .map(|text| filter.apply(text))
+                        .collect::<Result<_>>()?;
+                }
+            }
+        }
+        Ok(Filtered { answers, taken })
     }
+}
+
+/// Refuses filters that leave several of as many answers, or want more.
+fn left(filters: &[Filter], repeats: usize) -> Result<(), String> {
+    let mut left = repeats;
+    for filter in filters {
+        match filter {
+            Filter::TakeFirst | Filter::MajorityVote => left = 1,
+            Filter::TakeFirstK(k) if (1..=left).contains(k) => left = *k,
+            Filter::TakeFirstK(k) => {
+                return Err(format!(
+                    "take_first_k takes {k} of {left} answers; set k from 1 to {left}, or raise \"repeats\""
+                ));
+            }
+            _ => {}
+        }
+    }
+    match left {
+        1 => Ok(()),
+        _ => {
+            Err(format!("{left} answers are left; end with take_first, after majority_vote or not"))
+        }
+    }
+}
+
+/// The most frequent answer, of equals the one that came first.
+fn majority(answers: Vec<String>) -> Option<String> {
+    let mut counts: Vec<(String, usize)> = Vec::new();
+    for answer in answers {
+        match counts.iter_mut().find(|(known, _)| *known == answer) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((answer, 1)),
+        }
+    }
+    let most = counts.iter().map(|(_, count)| *count).max()?;
+    counts.into_iter().find(|(_, count)| *count == most).map(|(answer, _)| answer)
 }
 
 impl Filter {
@@ -78,6 +163,11 @@ impl Filter {
             "uppercase" => Self::Uppercase,
             "remove_whitespace" | "strip" => Self::Strip,
             "take_first" => Self::TakeFirst,
+            "take_first_k" => match keys.count("k")? {
+                Some(k) => Self::TakeFirstK(k),
+                None => return Err(place.error("take_first_k needs k, a number of answers")),
+            },
+            "majority_vote" => Self::MajorityVote,
             "map" => {
                 let default = keys.text("default_value")?;
                 let entries = match keys.take("mapping_dict").map(|node| node.value) {
@@ -93,7 +183,8 @@ impl Filter {
                 }
             }
             other => {
-                let known = "regex, take_first, lowercase, uppercase, remove_whitespace, map";
+                let known = "regex, take_first, take_first_k, majority_vote, lowercase, uppercase, remove_whitespace, \
+                             map";
                 return Err(place.error(format!("the filter {other:?} is not one of {known}")));
             }
         };
@@ -103,7 +194,7 @@ impl Filter {
 
     fn apply(&self, text: String) -> Result<String> {
         Ok(match self {
-            Self::TakeFirst => text,
+            Self::TakeFirst | Self::TakeFirstK(_) | Self::MajorityVote => text,
             Self::Lowercase => text.to_lowercase(),
             Self::Uppercase => text.to_uppercase(),
             Self::Strip => strip(&text).into(),

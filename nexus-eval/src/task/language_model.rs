@@ -9,8 +9,8 @@ use crate::prompt::{encode_pair, encode_prompt, prefix_token};
 use crate::windows::rolling_windows;
 use crate::{Error, Result};
 use nexus_core::data::{Example, Tokenizer};
-use nexus_core::generate::{SamplingConfig, generate_text};
-use nexus_core::model::Decoder;
+use nexus_core::generate::{SamplingConfig, generate_text_batch};
+use nexus_core::model::{Decoder, Position, RotaryScaling};
 use sha2::{Digest, Sha256};
 use std::path::Path;
 
@@ -18,7 +18,7 @@ use std::path::Path;
 ///
 /// Texts become tokens as [`encode_pair`] and [`encode_prompt`] say. A context that is too long loses its beginning: of
 /// the harness's lengths, `max_length` for a likelihood, `max_length - max_gen_toks` for an answer. Answers are generated
-/// one by one, so that nothing but rounding depends on the batch size.
+/// in batches too, each with a seed of its own, so that nothing but rounding depends on the batch size.
 #[derive(Clone, Debug)]
 pub struct LanguageModel<'a> {
     model: &'a Decoder,
@@ -61,27 +61,73 @@ impl<'a> LanguageModel<'a> {
         Ok(row(&context[context.len().saturating_sub(room)..], &continuation))
     }
 
-    fn generate(&self, context: &str, generation: &Generation) -> Result<String> {
+    /// The tokens of the context of an answer.
+    fn prompt(&self, context: &str, generation: &Generation) -> Result<Vec<u32>> {
         let most = generation.max_gen_toks;
         let room = self.max_length.checked_sub(most).filter(|&room| room > 0);
         let room = room.ok_or_else(|| {
             let allowed = format!("less than max_length = {}", self.max_length);
             Error::config("max_gen_toks", most, allowed)
         })?;
-        let ids = encode_prompt(self.tokenizer, context)?;
-        let ids = &ids[ids.len().saturating_sub(room)..];
-        let sampling = SamplingConfig {
-            temperature: generation.temperature,
-            top_p: generation.top_p,
-            top_k: generation.top_k,
-            seed: generation.seed,
-            ..SamplingConfig::default()
-        };
+        let mut ids = encode_prompt(self.tokenizer, context)?;
+        Ok(ids.split_off(ids.len().saturating_sub(room)))
+    }
+
+    /// Answers all requests for a text.
+    fn generate(
+        &self,
+        requests: &[&Request],
+        done: &mut dyn FnMut(usize, Response) -> Result<()>,
+    ) -> Result<()> {
+        let mut prompts = Vec::new();
+        for (place, request) in requests.iter().enumerate() {
+            if let Request::Generate { context, generation } = request {
+                prompts.push((place, self.prompt(context, generation)?, generation));
+            }
+        }
+        // The longest first: what does not fit into memory fails at once, and little is padded.
+        prompts.sort_by_key(|(_, ids, _)| std::cmp::Reverse(ids.len()));
         let device = device_of(self.model)?;
-        let (until, tokenizer) = (&generation.until, self.tokenizer);
-        let generated =
-            generate_text(self.model, tokenizer, ids, &sampling, most, until, &device, |_| {})?;
-        Ok(generated.text)
+        while let Some((_, _, generation)) = prompts.first() {
+            let generation = (*generation).clone();
+            let alike = |other: &Generation| {
+                generation == Generation { seed: generation.seed, ..other.clone() }
+            };
+            let (same, rest): (Vec<_>, Vec<_>) =
+                prompts.into_iter().partition(|(_, _, other)| alike(other));
+            prompts = rest;
+            let Generation { until, max_gen_toks, temperature, top_p, top_k, .. } = generation;
+            let sampling =
+                SamplingConfig { temperature, top_p, top_k, ..SamplingConfig::default() };
+            for rows in same.chunks(self.rows_at_once()) {
+                let ids: Vec<&[u32]> = rows.iter().map(|(_, ids, _)| ids.as_slice()).collect();
+                let seeds: Vec<u64> = rows.iter().map(|(.., generation)| generation.seed).collect();
+                let texts = generate_text_batch(
+                    self.model,
+                    self.tokenizer,
+                    &ids,
+                    &sampling,
+                    &seeds,
+                    max_gen_toks,
+                    &until,
+                    &device,
+                )?;
+                for ((place, ..), generated) in rows.iter().zip(texts) {
+                    done(*place, Response::Text(generated.text))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// How many answers are generated together: with dynamic rotary scaling, prompts of different lengths cannot be.
+    fn rows_at_once(&self) -> usize {
+        match &self.model.config().position {
+            Position::Rotary(rotary) if matches!(rotary.scaling, RotaryScaling::Dynamic { .. }) => {
+                1
+            }
+            _ => self.batch_size,
+        }
     }
 }
 
@@ -146,12 +192,7 @@ impl Respond for LanguageModel<'_> {
                 _ => Ok(()),
             }
         })?;
-        for (place, request) in requests.iter().enumerate() {
-            if let Request::Generate { context, generation } = request {
-                done(place, Response::Text(self.generate(context, generation)?))?;
-            }
-        }
-        Ok(())
+        self.generate(requests, done)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The measures of a task: `metric_list`.
 
-use super::config::OutputType;
 use super::keys::Keys;
+use super::output_type::OutputType;
 use super::regex::Pattern;
 use super::text_metric::{TEXT_METRICS, TextMetric, TextScore};
 use crate::Result;
@@ -27,8 +27,29 @@ pub(super) enum Kind {
     BitsPerByte,
     ExactMatch(Normal),
     Text(TextMetric),
+    F1,
+    Matthews,
+    Brier,
     MacroF1,
 }
+
+/// Every name that is not in [`TEXT_METRICS`].
+const NAMES: [&str; 13] = [
+    "acc",
+    "acc_norm",
+    "acc_bytes",
+    "acc_mutual_info",
+    "f1",
+    "mcc",
+    "brier_score",
+    "exact_match",
+    "perplexity",
+    "word_perplexity",
+    "byte_perplexity",
+    "bits_per_byte",
+    "macro_f1",
+];
+
 /// How texts are made equal before `exact_match` compares them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Normal {
@@ -82,23 +103,7 @@ impl Metric {
             };
         }
         let Some(mut metric) = Self::known(&name, kind, normal) else {
-            let names = [
-                "acc",
-                "acc_norm",
-                "acc_bytes",
-                "acc_mutual_info",
-                "exact_match",
-                "perplexity",
-                "word_perplexity",
-                "byte_perplexity",
-                "bits_per_byte",
-                "macro_f1",
-            ];
-            let texts = TEXT_METRICS.iter().map(|metric| metric.name);
-            let known = |name: &&str| Self::known(name, kind, Normal::default()).is_some();
-            let known: Vec<&str> = names.into_iter().chain(texts).filter(known).collect();
-            let (kind, known) = (kind.name(), known.join(", "));
-            return Err(place.error(format!("{kind} has no metric {name:?}; it has {known}")));
+            return Err(place.error(Self::unknown(&name, kind)));
         };
         // Which implementation a measure of texts has is settled here.
         keys.flag("hf_evaluate")?;
@@ -111,6 +116,21 @@ impl Metric {
         Ok(metric)
     }
 
+    /// Why an output type does not have a measure, and what it has.
+    fn unknown(name: &str, kind: OutputType) -> String {
+        let has = |name: &str, kind| Self::known(name, kind, Normal::default()).is_some();
+        let names = NAMES.into_iter().chain(TEXT_METRICS.iter().map(|metric| metric.name));
+        let own: Vec<&str> = names.filter(|name| has(name, kind)).collect();
+        let others: Vec<&str> =
+            OutputType::all().filter(|other| has(name, *other)).map(OutputType::name).collect();
+        let elsewhere = match others.is_empty() {
+            true => String::new(),
+            false => format!(" (only {})", others.join(", ")),
+        };
+        let (kind, own) = (kind.name(), own.join(", "));
+        format!("metric_list: {kind} has no metric {name:?}{elsewhere}; it has {own}")
+    }
+
     pub(super) fn known(name: &str, output: OutputType, normal: Normal) -> Option<Self> {
         use OutputType::{
             Classification, GenerateUntil, LogLikelihood, LogLikelihoodRolling, MultipleChoice,
@@ -120,6 +140,9 @@ impl Metric {
             ("acc_norm", MultipleChoice) => Kind::AccNorm,
             ("acc_bytes", MultipleChoice) => Kind::AccBytes,
             ("acc_mutual_info", MultipleChoice) => Kind::AccMutualInfo,
+            ("f1", MultipleChoice) => Kind::F1,
+            ("mcc", MultipleChoice) => Kind::Matthews,
+            ("brier_score", MultipleChoice) => Kind::Brier,
             ("exact_match", MultipleChoice) => Kind::Greedy,
             ("perplexity", LogLikelihood) => Kind::Perplexity,
             ("word_perplexity", LogLikelihoodRolling) => Kind::WordPerplexity,
@@ -133,9 +156,11 @@ impl Metric {
             _ => return None,
         };
         let higher_is_better = match &kind {
-            Kind::Perplexity | Kind::WordPerplexity | Kind::BytePerplexity | Kind::BitsPerByte => {
-                false
-            }
+            Kind::Perplexity
+            | Kind::WordPerplexity
+            | Kind::BytePerplexity
+            | Kind::BitsPerByte
+            | Kind::Brier => false,
             Kind::Text(metric) => metric.higher_is_better,
             _ => true,
         };
@@ -148,9 +173,11 @@ impl Metric {
             Kind::Perplexity => "perplexity",
             Kind::WordPerplexity | Kind::BytePerplexity => "weighted_perplexity",
             Kind::BitsPerByte => "bits_per_byte",
-            Kind::Text(TextMetric { score: TextScore::Corpus(_), .. }) | Kind::MacroF1 => {
-                &self.name
-            }
+            Kind::Matthews => "matthews_corrcoef",
+            Kind::Text(TextMetric { score: TextScore::Corpus(_), .. })
+            | Kind::F1
+            | Kind::Brier
+            | Kind::MacroF1 => &self.name,
             _ => "mean",
         }
     }

@@ -17,11 +17,14 @@ mod document;
 mod evaluate;
 mod fewshot;
 mod filter;
+mod folder;
 mod generation;
+mod group;
 mod keys;
 mod language_model;
 mod literal;
 mod metric;
+mod output_type;
 mod python_random;
 mod regex;
 mod request;
@@ -33,10 +36,12 @@ mod yaml;
 
 pub use cache::ResponseCache;
 pub use classifier::Classifier;
-pub use config::{OutputType, TaskConfig};
+pub use config::TaskConfig;
 pub use evaluate::TaskOptions;
 pub use generation::Generation;
+pub use group::TaskGroup;
 pub use language_model::{LanguageModel, fingerprint};
+pub use output_type::OutputType;
 pub use request::{Request, Respond, Response};
 pub use result::{TaskResult, TaskValue, results_json};
 
@@ -61,8 +66,10 @@ use std::path::{Path, PathBuf};
 ///
 /// Examples are drawn as by the harness with its seed 1234, document after document. Deviations: a document is never
 /// among its own examples (the harness lets it where the examples come from the evaluated split without `fewshot_split`
-/// saying so); an answer that is not among the choices is an error rather than a wrong answer; several contexts with one
-/// continuation, where `doc_to_text` is an index, are not supported.
+/// saying so); an answer that is not among the choices is an error rather than a wrong answer.
+///
+/// Where `doc_to_text` of a `multiple_choice` gives a number, `doc_to_choice` are contexts, of which the number tells the
+/// right one, and `doc_to_target` is what follows each of them (as in Winogrande).
 #[derive(Clone, Debug)]
 pub struct Task {
     config: TaskConfig,

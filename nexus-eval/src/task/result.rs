@@ -1,9 +1,11 @@
 //! What a task found, in the form of the harness.
 
 use super::aggregate::Sample;
-use super::config::{OutputType, TaskConfig};
+use super::config::TaskConfig;
 use super::document::Question;
 use super::evaluate::TaskOptions;
+use super::group::TaskGroup;
+use super::output_type::OutputType;
 use super::request::{Request, Response, sha256};
 use super::score::Scored;
 use crate::report::MeasureInterval;
@@ -180,8 +182,14 @@ impl TaskResult {
     }
 }
 
-/// The results of tasks as the harness writes them to `results.json`; `config` says what was run and how.
-pub fn results_json(results: &[TaskResult], config: Map<String, Value>) -> Value {
+/// The results of tasks as the harness writes them to `results.json`; `config` says what was run and how. The means of
+/// groups, whose tasks are among `results`, are under `groups` and `results`.
+pub fn results_json(
+    results: &[TaskResult],
+    groups: &[TaskGroup],
+    config: Map<String, Value>,
+) -> Value {
+    let groups: Vec<&TaskGroup> = groups.iter().flat_map(TaskGroup::groups).collect();
     let by_task = |value: &dyn Fn(&TaskResult) -> Value| -> Map<String, Value> {
         results.iter().map(|result| (result.task.clone(), value(result))).collect()
     };
@@ -189,18 +197,55 @@ pub fn results_json(results: &[TaskResult], config: Map<String, Value>) -> Value
         let entry = |value: &TaskValue| (value.metric.clone(), value.higher_is_better.into());
         Value::Object(result.values.iter().map(entry).collect())
     };
+    let mut all = by_task(&TaskResult::json);
+    let mut means = Map::new();
+    let (mut shots, mut higher) = (by_task(&|result| result.num_fewshot.into()), by_task(&higher));
+    let mut versions = by_task(&|result| result.version.clone());
+    for group in &groups {
+        let json = group.json(results);
+        if group.has_means() {
+            means.insert(group.group.clone(), json.clone());
+        }
+        all.insert(group.group.clone(), json);
+        versions.insert(group.group.clone(), group.version.clone().into());
+        // What its own tasks agree on.
+        let mut of_children = group.children().filter_map(|child| shots.get(child)).cloned();
+        if let Some(first) = of_children.next()
+            && of_children.all(|other| other == first)
+        {
+            shots.insert(group.group.clone(), first);
+        }
+        let mut directions: Map<String, Value> = Map::new();
+        for (metric, value) in
+            group.children().filter_map(|child| higher.get(child)?.as_object()).flatten()
+        {
+            let agreed = directions.entry(metric.as_str()).or_insert_with(|| value.clone());
+            if agreed != value {
+                *agreed = Value::Null;
+            }
+        }
+        if !directions.is_empty() {
+            higher.insert(group.group.clone(), directions.into());
+        }
+    }
+    let children =
+        |group: &&TaskGroup| (group.group.clone(), group.children().map(Value::from).collect());
     let samples =
         |result: &TaskResult| json!({"original": result.documents, "effective": result.evaluated});
-    json!({
-        "results": by_task(&TaskResult::json),
-        "group_subtasks": {},
+    let mut json = json!({
+        "results": all,
+        "group_subtasks": groups.iter().map(children).collect::<Map<_, _>>(),
         "configs": by_task(&|result| result.config.clone().into()),
-        "versions": by_task(&|result| result.version.clone()),
-        "n-shot": by_task(&|result| result.num_fewshot.into()),
-        "higher_is_better": by_task(&higher),
+        "versions": versions,
+        "n-shot": shots,
+        "higher_is_better": higher,
         "n-samples": by_task(&samples),
         "config": config,
-    })
+    });
+    if !means.is_empty() {
+        json["groups"] = means.into();
+    }
+    json
 }
 
 /// One object of the harness's samples: numbers of responses are texts there.
@@ -214,7 +259,7 @@ fn sample(
 ) -> Value {
     let target = python_str(&question.target);
     let mut arguments = Map::new();
-    for (i, request) in question.requests.iter().enumerate() {
+    for (i, request) in question.requests.iter().step_by(config.repeats).enumerate() {
         let argument = match request {
             Request::LogLikelihood { context, continuation } => {
                 json!({"arg_0": context, "arg_1": continuation})
@@ -239,7 +284,7 @@ fn sample(
     };
     let all: Vec<Value> = responses.iter().map(response).collect();
     let filtered = match &scored.filtered {
-        Some(text) => vec![text.clone().into()],
+        Some(filtered) => vec![filtered.json()],
         None => all.clone(),
     };
     let names: Vec<&str> = config.metrics.iter().map(|metric| metric.name.as_str()).collect();
@@ -254,7 +299,7 @@ fn sample(
         "doc": document,
         "target": target,
         "arguments": arguments,
-        "resps": all.into_iter().map(|response| json!([response])).collect::<Vec<_>>(),
+        "resps": all.chunks(config.repeats).collect::<Vec<_>>(),
         "filtered_resps": filtered,
         "filter": filter,
         "metrics": names,

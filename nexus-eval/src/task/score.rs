@@ -1,12 +1,14 @@
 //! Answers against what is right.
 
 use super::aggregate::Sample;
-use super::config::{OutputType, TaskConfig};
+use super::config::TaskConfig;
 use super::document::Question;
-use super::filter::FilterPipeline;
-use super::metric::{Kind, Normal};
+use super::filter::{FilterPipeline, Filtered};
+use super::metric::{Kind, Metric, Normal};
+use super::output_type::OutputType;
 use super::request::Response;
 use super::text_metric::{TextMetric, TextPair, TextScore};
+use crate::metrics::classification::softmax;
 use crate::prompt::words;
 use crate::{Error, Result};
 use nexus_core::data::python_str;
@@ -15,7 +17,7 @@ use serde_json::Value;
 /// The value of each measure for one document, and the answers after the filter.
 pub(super) struct Scored {
     pub(super) samples: Vec<Sample>,
-    pub(super) filtered: Option<String>,
+    pub(super) filtered: Option<Filtered>,
 }
 
 pub(super) fn score(
@@ -30,7 +32,8 @@ pub(super) fn score(
     match (config.output_type, responses) {
         (OutputType::MultipleChoice, _) => {
             let choice = Choice::new(question, responses)?;
-            Ok(unfiltered(kinds.map(|kind| choice.sample(kind)).collect()))
+            let samples = config.metrics.iter().map(|metric| choice.sample(metric));
+            Ok(unfiltered(samples.collect::<Result<_>>()?))
         }
         (OutputType::LogLikelihood, [Response::LogLikelihood { sum, greedy }]) => {
             let sample = |kind: &Kind| match kind {
@@ -47,11 +50,16 @@ pub(super) fn score(
             };
             Ok(unfiltered(kinds.map(sample).collect()))
         }
-        (OutputType::GenerateUntil, [Response::Text(answer)]) => {
-            let prediction = filter.apply(answer)?;
+        (OutputType::GenerateUntil, [Response::Text(_), ..]) => {
+            let answers = responses.iter().filter_map(|response| match response {
+                Response::Text(answer) => Some(answer.clone()),
+                _ => None,
+            });
+            let filtered = filter.apply(answers.collect())?;
+            let prediction = filtered.answer().to_owned();
             let pair = TextPair { prediction, references: references(question)? };
             let samples = kinds.map(|kind| text_sample(kind, &pair)).collect::<Result<_>>()?;
-            Ok(Scored { samples, filtered: Some(pair.prediction) })
+            Ok(Scored { samples, filtered: Some(filtered) })
         }
         (OutputType::Classification, [Response::Logits(logits)]) => {
             let gold = class(question, logits.len(), classes)?;
@@ -89,16 +97,37 @@ impl<'a> Choice<'a> {
             .filter(|all| all.len() >= choices.len())
             .ok_or_else(|| Error::Refused("the model's responses do not fit the choices".into()))?;
         let alone = given.split_off(choices.len()).into_iter().map(|(sum, _)| sum).collect();
-        let gold = match &question.target {
-            Value::Array(several) if !several.is_empty() => {
+        let gold = match (question.context, &question.target) {
+            (Some(context), _) => vec![context],
+            (None, Value::Array(several)) if !several.is_empty() => {
                 several.iter().map(|one| place(one, choices)).collect::<Result<_>>()?
             }
-            one => vec![place(one, choices)?],
+            (None, one) => vec![place(one, choices)?],
         };
         Ok(Self { choices, given, alone, gold })
     }
 
-    fn sample(&self, kind: &Kind) -> Sample {
+    fn sample(&self, metric: &Metric) -> Result<Sample> {
+        let (name, kind) = (&metric.name, &metric.kind);
+        let likelihoods = || self.given.iter().map(|(sum, _)| *sum);
+        if let Kind::F1 | Kind::Matthews | Kind::Brier = kind {
+            let &[gold] = &self.gold[..] else {
+                return Err(Error::Refused(format!(
+                    "{name} compares with one right choice, doc_to_target gives {}; leave {name} out of metric_list",
+                    self.gold.len()
+                )));
+            };
+            let count = self.choices.len();
+            return match kind {
+                Kind::Brier => {
+                    Ok(Sample::Probabilities(gold, softmax(&likelihoods().collect::<Vec<_>>())))
+                }
+                Kind::F1 if count != 2 => Err(Error::Refused(format!(
+                    "f1 is that of choice 1 of two, doc_to_choice gives {count}; use mcc or acc in metric_list"
+                ))),
+                _ => Ok(Sample::Classes(gold, first_largest(likelihoods()))),
+            };
+        }
         let by = |length: fn(&str) -> usize| {
             let lengths = self.choices.iter().map(|choice| length(choice) as f64);
             first_largest(self.given.iter().zip(lengths).map(|((sum, _), length)| sum / length))
@@ -115,9 +144,9 @@ impl<'a> Choice<'a> {
                 .gold
                 .iter()
                 .any(|&gold| self.given.get(gold).is_some_and(|(_, greedy)| *greedy)),
-            _ => self.gold.contains(&first_largest(self.given.iter().map(|(sum, _)| *sum))),
+            _ => self.gold.contains(&first_largest(likelihoods())),
         };
-        Sample::Number(f64::from(right))
+        Ok(Sample::Number(f64::from(right)))
     }
 }
 
@@ -130,7 +159,9 @@ fn place(gold: &Value, choices: &[String]) -> Result<usize> {
     };
     place.filter(|&place| place < choices.len()).ok_or_else(|| {
         let (gold, count) = (python_str(gold), choices.len());
-        Error::Refused(format!("the answer {gold:?} is none of the {count} choices {choices:?}"))
+        Error::Refused(format!(
+            "doc_to_target: the answer {gold:?} is none of the {count} choices {choices:?}"
+        ))
     })
 }
 

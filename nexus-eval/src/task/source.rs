@@ -26,24 +26,49 @@ enum What {
     Fixed(Value),
 }
 
-/// The three sources of a task.
-#[derive(Clone, Debug)]
+/// The sources of a task.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Sources {
     pub(super) text: Option<Source>,
     pub(super) choice: Option<Source>,
     pub(super) target: Option<Source>,
+    /// `gen_prefix`, the beginning of the answer.
+    pub(super) prefix: Option<Source>,
+}
+
+/// What `doc_to_text` gives.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Text {
+    Plain(String),
+    /// The place of the right one of several contexts, which `doc_to_choice` gives.
+    Place(usize),
 }
 
 impl Sources {
     pub(super) fn read(keys: &mut Keys) -> Result<Self> {
         let mut source = |key| keys.take(key).map(|node| Source::read(&node, key)).transpose();
-        let (text, choice) = (source("doc_to_text")?, source("doc_to_choice")?);
-        Ok(Self { text, choice, target: source("doc_to_target")? })
+        Ok(Self {
+            text: source("doc_to_text")?,
+            choice: source("doc_to_choice")?,
+            target: source("doc_to_target")?,
+            prefix: source("gen_prefix")?,
+        })
+    }
+
+    /// With what is missing taken from `others`.
+    pub(super) fn or(self, others: Self) -> Self {
+        Self {
+            text: self.text.or(others.text),
+            choice: self.choice.or(others.choice),
+            target: self.target.or(others.target),
+            prefix: self.prefix.or(others.prefix),
+        }
     }
 
     /// With every template compiled, where the documents have `fields`.
     pub(super) fn compile(mut self, fields: &[String]) -> Result<Self> {
-        for source in [&mut self.text, &mut self.choice, &mut self.target].into_iter().flatten() {
+        let Self { text, choice, target, prefix } = &mut self;
+        for source in [text, choice, target, prefix].into_iter().flatten() {
             source.compile(fields)?;
         }
         Ok(self)
@@ -64,7 +89,7 @@ impl Source {
             }
             _ => {
                 let forms = match key {
-                    "doc_to_text" => "a field or a template",
+                    "doc_to_text" | "gen_prefix" => "a field or a template",
                     "doc_to_choice" => "a list of texts, a field or a template",
                     _ => "a field, a template, a list, or the index of the right choice",
                 };
@@ -110,16 +135,9 @@ impl Source {
         }
     }
 
-    /// `doc_to_text`: a text.
-    pub(super) fn text(&self, row: &Row, with_choices: bool) -> Result<String> {
-        let (value, printed) = self.value(row)?;
-        match value {
-            Value::String(text) if printed && with_choices && is_digits(&text) => {
-                Err(self.place.error(format!(
-                    "doc_to_text gives the number {text}, by which the harness takes one of several contexts; that is not \
-                     supported"
-                )))
-            }
+    /// A text.
+    pub(super) fn text(&self, row: &Row) -> Result<String> {
+        match self.value(row)?.0 {
             Value::String(text) => Ok(text),
             other => Err(self.place.error(format!(
                 "{} gives {}, not a text; print it with a template",
@@ -127,6 +145,23 @@ impl Source {
                 python_str(&other)
             ))),
         }
+    }
+
+    /// `doc_to_text` where there are `choices`: a text, or digits or a number, which are a place among them.
+    pub(super) fn text_or_place(&self, row: &Row, choices: &[String]) -> Result<Text> {
+        let (value, printed) = self.value(row)?;
+        let place = match &value {
+            Value::String(text) if printed && is_digits(text) => literal(text),
+            Value::String(_) => return Ok(Text::Plain(self.text(row)?)),
+            number => Some(number.clone()),
+        };
+        let place = place.as_ref().and_then(Value::as_u64).and_then(|at| usize::try_from(at).ok());
+        place.filter(|&at| at < choices.len()).map(Text::Place).ok_or_else(|| {
+            let (found, count) = (python_str(&value), choices.len());
+            self.place.error(format!(
+                "doc_to_text gives {found}, neither a text nor the place of one of the {count} contexts of doc_to_choice"
+            ))
+        })
     }
 
     /// `doc_to_target`: a text, an index, or a list of either. Digits that a template prints are an index where there are

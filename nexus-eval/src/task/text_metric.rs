@@ -33,7 +33,8 @@ pub(super) enum TextScore {
 pub(super) type CorpusScore = Box<dyn Fn(&[usize]) -> f64>;
 
 /// Every measure of texts that a task may name: sacrebleu's with its defaults, and the F of rouge_score without stemming, as
-/// Hugging Face's `evaluate` gives it. Of several references `rouge` takes the best, the others count all.
+/// Hugging Face's `evaluate` gives it. Of several references BLEU counts the n-grams of all, the others take
+/// the best one.
 pub(super) const TEXT_METRICS: &[TextMetric] = &[
     TextMetric { name: "bleu", higher_is_better: true, score: TextScore::Corpus(bleu) },
     TextMetric { name: "chrf", higher_is_better: true, score: TextScore::Corpus(|t| chrf(t, 0)) },

@@ -7,7 +7,10 @@ CPython 3.11.
 All text is this project's own (examples/assets). Everything runs on the CPU in float32, one thread, batch size 4.
 
 results.json    the harness's results, configs, versions, n-shot, higher_is_better and n-samples
-samples.jsonl   every sample as the harness writes it to its samples_*.jsonl, with the task's name under "task"
+samples.jsonl, samples_group.jsonl
+                every sample as the harness writes it to its samples_*.jsonl, with the task's name under "task", in the
+                second file of GROUP and of the tasks with several answers; an array of numpy is a list, and
+                golden_votes is answered by Scripted
 rolling.json    windows of get_rolling_token_windows and make_disjoint_window, after a prefix token 1000
 random.json     draws of random.Random: sample and choices
 windows.json    log-likelihoods of one document by PyTorch alone, over windows of 64 tokens
@@ -34,14 +37,18 @@ for package, pinned in PINNED.items():
 assert sys.version_info[:2] == (3, 11)
 
 import lm_eval  # noqa: E402
+import numpy  # noqa: E402
 import pyarrow  # noqa: E402
 import pyarrow.parquet as parquet  # noqa: E402
 import torch  # noqa: E402
+from lm_eval.api.model import LM  # noqa: E402
 from lm_eval.tasks import TaskManager  # noqa: E402
 from lm_eval.utils import get_rolling_token_windows, handle_non_serializable, make_disjoint_window, sanitize_list  # noqa: E402
 from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: E402
 
 TASKS = ["golden_choice", "golden_table", "golden_cloze", "golden_documents", "golden_answers", "golden_texts"]
+# A group within a group, with the tasks golden_classes, golden_pairs and golden_contexts.
+GROUP = "golden_all"
 
 
 def write(name, value, lines=False):
@@ -61,6 +68,20 @@ def write_data():
     choices[3]["choices"][0] = " Das Prinzip \u00fcberm\u00e4\u00dfig gro\u00dfer Schl\u00fcssel"
     choices.append(choices[5])
     write("choice.jsonl", choices, lines=True)
+    pairs, contexts = [], []
+    for i, row in enumerate(choices):
+        right, wrong = row["choices"][row["answer"]], row["choices"][(row["answer"] + 1) % 4]
+        answer = int(i % 3 > 0)
+        both = [wrong, right] if answer else [right, wrong]
+        # Fewer than there are choices, so that a mean over tasks and one over documents differ.
+        if i < 9:
+            pairs.append({"question": row["question"].split("\nAnswer:")[0], "choices": both, "answer": answer, "lead": "Answer:"})
+        if i < 7:
+            words = row["question"].split("\nAnswer:")[0].removeprefix("Question: ")
+            contexts.append({"contexts": [f"{one.strip()}{'' if i % 2 else ' '}" for one in both], "answer": answer, "rest": words})
+    write("pairs.jsonl", pairs, lines=True)
+    write("contexts.jsonl", contexts, lines=True)
+    write("votes.jsonl", [{"question": f"{n} and {n}?", "answer": str(2 * n)} for n in range(2, 6)], lines=True)
     cloze = rows(ASSETS / "security" / "valid.jsonl")[:16]
     for row in cloze:
         row["answer"] = " ".join(row["completion"].split()[:2])
@@ -98,7 +119,7 @@ def write_random():
 
 def write_rolling():
     cases = []
-    for tokens, length, context in [(34, 10, 1), (34, 10, 8), (34, 10, 10), (30, 10, 1), (18, 100, 4), (20, 1, 1), (9, 2, 2), (50, 7, 3)]:
+    for tokens, length, context in [(34, 10, 1), (34, 10, 8), (34, 10, 10), (30, 10, 1), (30, 10, 10), (18, 100, 4), (20, 1, 1), (9, 2, 2), (50, 7, 3)]:
         windows = get_rolling_token_windows(list(range(tokens)), prefix_token=1000, max_seq_len=length, context_len=context)
         windows = [make_disjoint_window(window) for window in windows]
         cases.append({"tokens": tokens, "max_length": length, "context": context, "windows": windows})
@@ -113,21 +134,41 @@ def as_written(task, sample):
     }
     sample = {**sample, "arguments": arguments, "target": str(sample["target"])}
     sample["resps"], sample["filtered_resps"] = sanitize_list(sample["resps"]), sanitize_list(sample["filtered_resps"])
-    return {"task": task, **json.loads(json.dumps(sample, default=handle_non_serializable))}
+    default = lambda value: value.tolist() if isinstance(value, numpy.ndarray) else handle_non_serializable(value)
+    return {"task": task, **json.loads(json.dumps(sample, default=default))}
+
+
+class Scripted(LM):
+    """Answers the nth question with the nth of these, again and again."""
+
+    ANSWERS = ["It is 4", "5", "4.", "no", "5", "6", "7 or 6", "It is 6", "8", "9", "8", "10", "none"]
+
+    def generate_until(self, requests):
+        return [self.ANSWERS[i % len(self.ANSWERS)] for i in range(len(requests))]
+
+    def loglikelihood(self, requests):
+        raise NotImplementedError
+
+    loglikelihood_rolling = loglikelihood
 
 
 def write_results():
     os.chdir(HERE)
     torch.set_num_threads(1)
+    manager = TaskManager(include_path=str(HERE), include_defaults=False)
     results = lm_eval.simple_evaluate(
         model="hf",
         model_args=f"pretrained={ASSETS / 'decoder'},dtype=float32",
-        tasks=TASKS,
+        tasks=[*TASKS, "golden_repeats", GROUP],
         batch_size=4,
         device="cpu",
-        task_manager=TaskManager(include_path=str(HERE), include_defaults=False),
+        task_manager=manager,
     )
     kept = ["results", "configs", "versions", "n-shot", "higher_is_better", "n-samples"]
+    votes = lm_eval.simple_evaluate(model=Scripted(), tasks=["golden_votes"], task_manager=manager)
+    for key in [*kept, "samples"]:
+        results[key].update(votes[key])
+    kept += ["groups", "group_subtasks"]
     dumped = json.loads(json.dumps({key: results[key] for key in kept}, default=handle_non_serializable))
     for config in dumped["configs"].values():
         # Where the file lies, and what the model was loaded with.
@@ -136,7 +177,8 @@ def write_results():
         if not config["metadata"]:
             del config["metadata"]
     write("results.json", dumped)
-    write("samples.jsonl", [as_written(task, sample) for task in TASKS for sample in results["samples"][task]], lines=True)
+    for name, tasks in [("samples.jsonl", TASKS), ("samples_group.jsonl", [task for task in results["samples"] if task not in TASKS])]:
+        write(name, [as_written(task, sample) for task in tasks for sample in results["samples"][task]], lines=True)
 
 
 def write_windows():
