@@ -77,8 +77,14 @@ pub(super) fn around(value: f64, stderr: f64, df: f64, level: f64) -> Result<Int
     Ok(Interval { low: value - half, high: value + half, level })
 }
 
+/// The most trials: every count is a whole number in f64.
+const MOST_TRIALS: u64 = 1 << 53;
+
 pub(super) fn check_count(successes: u64, n: u64) -> Result<()> {
     match (n, successes > n) {
+        (MOST_TRIALS.., _) => {
+            Err(refused(format!("{n} trials: fewer than 2^53 can be told apart")))
+        }
         (0, _) => Err(refused("a proportion of 0 trials is undefined; collect outcomes first")),
         (_, true) => Err(refused(format!("{successes} successes in {n} trials: more than all"))),
         _ => Ok(()),

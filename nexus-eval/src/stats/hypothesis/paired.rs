@@ -38,9 +38,10 @@ impl PairedOutcomes {
         Ok(table)
     }
 
-    /// Number of examples.
+    /// Number of examples, at most `u64::MAX`.
     pub fn n(&self) -> u64 {
-        self.both + self.only_first + self.only_second + self.neither
+        let rest = self.only_second.saturating_add(self.neither);
+        self.both.saturating_add(self.only_first).saturating_add(rest)
     }
 
     /// The share of the first less that of the second.
@@ -68,7 +69,7 @@ impl PairedOutcomes {
 /// # Errors
 /// [`Error::Refused`](crate::Error::Refused) without examples. Without discordant pairs the p-value is 1.
 pub fn mcnemar_exact(table: &PairedOutcomes) -> Result<TestResult> {
-    let discordant = table.only_first + table.only_second;
+    let discordant = table.only_first.saturating_add(table.only_second);
     let smaller = table.only_first.min(table.only_second);
     let p_value = (2.0 * binomial_cdf(smaller, discordant, 0.5)).min(1.0);
     result("McNemar's exact test", table, smaller as f64, None, p_value)

@@ -46,13 +46,16 @@ pub fn two_proportions(
 /// more likely than the observed one. Equal ones differ by rounding, near 1e-14; unequal ones by whole fractions.
 const SAME_PROBABILITY: f64 = 1e-11;
 
+/// Tables with the same margins that Fisher's test adds up: a second's work or two.
+const MOST_TABLES: u64 = 10_000_000;
+
 /// Fisher's exact test of a 2 x 2 table; each row is given as (successes, trials). The two-sided p-value adds up all
 /// tables with these margins that are no more likely, as SciPy's `fisher_exact`. The statistic and the effect are the
 /// sample's odds ratio, infinite when a denominator is 0.
 ///
 /// # Errors
-/// [`Error::Refused`] without trials, with more successes than trials, and when all outcomes are the same (the odds ratio
-/// is then 0 / 0).
+/// [`Error::Refused`] without trials, with more successes than trials, when all outcomes are the same (the odds ratio
+/// is then 0 / 0), and when more than 10 million tables have the same margins.
 pub fn fisher_exact(
     first: (u64, u64),
     second: (u64, u64),
@@ -67,6 +70,12 @@ pub fn fisher_exact(
     let density = |k| hypergeometric_density(k, successes, first.1, second.1);
     let lowest = successes.saturating_sub(second.1);
     let highest = successes.min(first.1);
+    if highest - lowest >= MOST_TABLES {
+        return Err(refused(format!(
+            "{} tables have these margins, more than {MOST_TABLES}: take the two-proportion z test",
+            highest - lowest + 1
+        )));
+    }
     let observed = density(first.0);
     let p_value = match alternative {
         Alternative::TwoSided => (lowest..=highest)
@@ -180,6 +189,12 @@ mod tests {
             fisher_exact((6, 5), (1, 9), two).is_err()
                 && fisher_exact((0, 5), (0, 9), two).is_err()
         );
+        let all = u64::MAX;
+        assert!(two_proportions((1, all), (1, 9), two).is_err());
+        assert!(fisher_exact((all, all), (1, all), two).is_err());
+        let many = 1 << 40;
+        let error = fisher_exact((many / 2, many), (many / 3, many), two).unwrap_err();
+        assert!(error.to_string().contains("two-proportion"), "{error}");
         assert!(
             chi_squared_fit(&[1], &[1.0]).is_err()
                 && chi_squared_fit(&[0, 0], &[1.0, 1.0]).is_err()
