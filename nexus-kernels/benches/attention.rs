@@ -1,9 +1,9 @@
-//! Attention, fast path against reference: forward, and forward with backward.
+//! Attention, fast path in f32 and bf16 against the reference: forward, and forward with backward.
 
 use burn::tensor::{Device, Distribution, Tensor};
 use criterion::{Criterion, criterion_group, criterion_main};
 use nexus_kernels::reference::attention as attention_reference;
-use nexus_kernels::{AttentionConfig, AttentionContext, attention};
+use nexus_kernels::{AttentionConfig, AttentionContext, Precision, attention};
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,7 +39,12 @@ fn bench(
     let mut group = criterion.benchmark_group(name);
     group.sample_size(10).warm_up_time(Duration::from_millis(300));
     group.measurement_time(Duration::from_millis(1500));
-    for (name, op) in [("fast", attention as Op), ("reference", attention_reference)] {
+    for (name, op, precision) in [
+        ("fast", attention as Op, Precision::F32),
+        ("fast bf16", attention, Precision::Bf16),
+        ("reference", attention_reference, Precision::F32),
+    ] {
+        let config = config.with_precision(precision);
         for tracked in [false, true] {
             let device = if tracked { Device::flex().autodiff() } else { Device::flex() };
             let input = || {

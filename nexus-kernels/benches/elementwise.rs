@@ -11,8 +11,7 @@ use nexus_kernels::reference::{
     swiglu as swiglu_reference,
 };
 use nexus_kernels::{
-    AdamWStep, adamw_step, add_rms_norm, gelu_erf, gelu_tanh, layer_norm, rms_norm, sum_squares,
-    swiglu,
+    AdamWStep, adamw_step, gelu_erf, gelu_tanh, layer_norm, rms_norm, sum_squares, swiglu,
 };
 use std::hint::black_box;
 use std::time::Duration;
@@ -115,21 +114,6 @@ fn norms(c: &mut Criterion) {
             ],
         );
     }
-    let weight = &random([SIZE]).inner();
-    differentiable::<2>(
-        c,
-        "add_rms_norm",
-        SIZE,
-        &[
-            ("fast", &|[x, residual]| {
-                let (sum, y) = add_rms_norm(x, residual, weight.clone(), EPS);
-                drop(sum);
-                y
-            }),
-            ("separate", &|[x, residual]| rms_norm(x + residual, weight.clone(), EPS)),
-            ("reference", &|[x, residual]| rms_norm_reference(x + residual, weight.clone(), EPS)),
-        ],
-    );
 }
 
 fn optimizer(c: &mut Criterion) {

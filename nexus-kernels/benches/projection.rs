@@ -1,5 +1,5 @@
-//! The projection of a LLaMA-shaped MLP: fast against the reference, and in bf16: `cargo bench -p nexus-kernels --bench
-//! projection`.
+//! The projection of a LLaMA-shaped MLP: fast against the reference, and in bf16; with few rows; and the products of an
+//! adapter: `cargo bench -p nexus-kernels --bench projection`.
 
 use burn::tensor::{Device, Distribution, FloatDType, Tensor};
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -137,5 +137,26 @@ fn decoding(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, projection, decoding);
+/// The products of an adapter by itself: `x A` and, with gradients, `dy A^T` and `x^T dy`, each with one side of [`RANK`].
+fn small(c: &mut Criterion) {
+    let mut group = c.benchmark_group("2048 x 512 x 8");
+    group
+        .sample_size(20)
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(1));
+    let ops = [("reference", reference::linear as fn(_, _, _, _, _) -> _), ("f32", linear)];
+    let (plain, tracked) = (parts(&Device::flex()), parts(&Device::flex().autodiff()));
+    for (name, op) in ops {
+        let run = |p: &Parts| -> Tensor<2> {
+            op(p.x.clone(), p.a.clone(), WeightLayout::InOut, None, Precision::F32)
+        };
+        group.bench_function(format!("forward/{name}"), |b| b.iter(|| black_box(run(&plain))));
+        group.bench_function(format!("forward and backward/{name}"), |b| {
+            b.iter(|| black_box(run(&tracked).sum().backward()));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, projection, decoding, small);
 criterion_main!(benches);

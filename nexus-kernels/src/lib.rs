@@ -43,7 +43,7 @@ pub use layer_norm::layer_norm;
 pub use linear::{WeightLayout, linear};
 pub use low_rank::low_rank_linear;
 pub use precision::Precision;
-pub use rms_norm::{add_rms_norm, rms_norm};
+pub use rms_norm::rms_norm;
 pub use swiglu::swiglu;
 
 #[cfg(feature = "flex")]

@@ -9,8 +9,6 @@ pub(super) fn rows_per_chunk(size: usize) -> usize {
 
 /// Forward pass over rows.
 pub(super) struct Rows {
-    /// `x`, `residual` and `sum`, if `x` of the norm is yet to be computed as a sum.
-    pub(super) add: Option<(*const f32, *const f32, *mut f32)>,
     pub(super) x: *const f32,
     pub(super) weight: *const f32,
     pub(super) y: *mut f32,
@@ -28,10 +26,6 @@ impl Kernel for Rows {
             // SAFETY: all pointers are to the first of `count` rows of `size` elements (`r`: of 1, `weight`: one
             // row in all), and what is written is this task's alone; `y` is `x` or `residual` or elsewhere.
             unsafe {
-                if let Some((x, residual, sum)) = self.add {
-                    let input = [x.add(row * n), residual.add(row * n)];
-                    map_serial::<_, 2, 1, FUSED>(&Plus, input, [sum.add(row * n)], n);
-                }
                 let x = self.x.add(row * n);
                 let [squares] = sum_serial::<_, 1, 1, FUSED>(&Square, [x], n);
                 let r = 1.0 / (squares / n as f32 + self.eps as f32).sqrt();
@@ -77,15 +71,6 @@ impl Kernel for RowGradients {
                 map_serial::<_, 3, 1, FUSED>(&op, input, [self.d_x.add(row * n)], n);
             }
         }
-    }
-}
-
-struct Plus;
-
-impl Map<2, 1> for Plus {
-    #[inline(always)]
-    fn map<const FUSED: bool>(&self, [a, b]: [f32; 2]) -> [f32; 1] {
-        [a + b]
     }
 }
 
