@@ -147,6 +147,47 @@ fn rouge_of_the_perl_program() {
     }
 }
 
+const LARGE: [&str; 2] = [
+    include_str!("golden/text_metrics/perl_large_references.txt"),
+    include_str!("golden/text_metrics/perl_large_hypotheses.txt"),
+];
+
+#[test]
+fn rouge_lsum_of_a_thousand_lines() {
+    let [reference, hypothesis] = LARGE;
+    let score = Rouge::new(RougeOptions::default()).unwrap().sentence(hypothesis, &[reference]);
+    let score = score.unwrap()[3];
+    near(score.fmeasure, 0.533, 3);
+    // rouge_score 0.1.2 on the same texts.
+    near(score.precision, 0.6878976234003656, 12);
+    near(score.recall, 0.43550925925925926, 12);
+    near(score.fmeasure, 0.5333522324592488, 12);
+}
+
+/// The bootstrapped means of T5's evaluation tests, which allow 0.5; and the means of rouge_score 0.1.2.
+#[test]
+fn rouge_means_of_a_thousand_lines() {
+    // A sentence a line, as T5 prepares them.
+    let sentences = |text: &str| text.lines().map(|l| l.replace(" . ", " .\n")).collect();
+    let [references, hypotheses]: [Vec<String>; 2] = LARGE.map(sentences);
+    let rouge = Rouge::new(RougeOptions::default()).unwrap();
+    let scores: Vec<_> = hypotheses
+        .iter()
+        .zip(&references)
+        .map(|(hypothesis, reference)| rouge.sentence(hypothesis, &[reference]).unwrap())
+        .collect();
+    for (place, published, exact) in [
+        (0, 38.517523467350486, 38.55254912815273),
+        (1, 22.1524010821563, 22.144908117571894),
+        (3, 38.362646331618514, 38.32645124692054),
+    ] {
+        let sum: f64 = scores.iter().map(|score| 100.0 * score[place].fmeasure).sum();
+        let mean = sum / scores.len() as f64;
+        assert!((mean - published).abs() < 0.5, "{mean} {published}");
+        near(mean, exact, 10);
+    }
+}
+
 /// rouge_scorer_test.py of google-research/rouge (Apache-2.0).
 #[test]
 fn rouge_of_a_few_words() {
