@@ -67,7 +67,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         "bf16" => Precision::Bf16,
         other => return Err(format!("--precision {other}: expected f32 or bf16").into()),
     };
-    rayon::ThreadPoolBuilder::new().num_threads(args.threads).build_global()?;
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(args.threads)
+        .use_current_thread()
+        .build_global()?;
     let recipe: Recipe =
         serde_json::from_str(&std::fs::read_to_string(args.dir.join("recipe.json"))?)?;
     let learning_rate = recipe.learning_rate.get(&args.method);

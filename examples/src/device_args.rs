@@ -18,10 +18,25 @@ pub struct DeviceArgs {
 impl DeviceArgs {
     /// Sets the number of threads and opens the device. Call it once, before any computation.
     ///
+    /// The calling thread is one of them, so that it begins an operation itself instead of waking others and waiting; no
+    /// other thread may compute.
+    ///
     /// # Errors
     /// When the device is unknown or not compiled in, or the threads cannot be started.
     pub fn open(&self) -> Result<Device, Failure> {
-        rayon::ThreadPoolBuilder::new().num_threads(self.threads).build_global()?;
+        self.build(rayon::ThreadPoolBuilder::new().use_current_thread())
+    }
+
+    /// As [`open`](Self::open), for a program of which several threads compute: the threads are beside them.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_shared(&self) -> Result<Device, Failure> {
+        self.build(rayon::ThreadPoolBuilder::new())
+    }
+
+    fn build(&self, threads: rayon::ThreadPoolBuilder) -> Result<Device, Failure> {
+        threads.num_threads(self.threads).build_global()?;
         Ok(nexus_core::device(&self.device)?)
     }
 

@@ -74,6 +74,7 @@ mod fast {
     use crate::Precision;
     use crate::flex::{self, Optional, Right, Tracked};
     use crate::linear::{WeightLayout, weight_gradient};
+    use crate::skinny::adapter_gradients;
     use burn::backend::autodiff::NodeId;
     use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
     use burn::backend::autodiff::grads::Gradients;
@@ -266,17 +267,14 @@ mod fast {
             let [x, a, b, adapter_input, inner] = [&x, &a, &b, &adapter_input, &inner]
                 .map(|tensor| tensor.as_ref().map(flex::matrix));
 
-            if let (Some(node), Some(inner)) = (b_node, inner) {
-                let db = flex::product(scale, inner.t(), dy);
-                grads.register::<Flex>(node.id, flex::tensor(db, [inner.cols, dy.cols]));
-            }
             // t = s dY B^T, [N, r]: all that reaches A and x' passes through it.
-            let t = b.map(|b| (flex::product(scale, dy, b.t()), b.rows));
-            let t = t.as_ref().map(|(t, rank)| flex::Matrix::dense(t, dy.rows, *rank));
-            if let (Some(node), Some(t), Some(input)) = (a_node, t, adapter_input) {
-                let da = flex::product(1.0, input.t(), t);
-                grads.register::<Flex>(node.id, flex::tensor(da, [input.cols, t.cols]));
+            let [t, da, db] = small_gradients(scale, dy, adapter_input, inner, b);
+            for (node, gradient) in [(a_node, da), (b_node, db)] {
+                if let (Some(node), Some((values, shape))) = (node, gradient) {
+                    grads.register::<Flex>(node.id, flex::tensor(values, shape));
+                }
             }
+            let t = t.as_ref().map(|(t, [rows, rank])| flex::Matrix::dense(t, *rows, *rank));
             if let (Some(node), Some(weight)) = (x_node, weight) {
                 let a = a.map(|a| (flex::transposed(a), a.rows, a.cols));
                 let a = a.as_ref().map(|(a, inputs, rank)| flex::Matrix::dense(a, *rank, *inputs));
@@ -297,5 +295,31 @@ mod fast {
                 grads.register::<Flex>(node.id, flex::tensor(flex::column_sums(dy), [dy.cols]));
             }
         }
+    }
+
+    /// `t`, `dA` and `dB` with their shapes, as far as their operands are there.
+    fn small_gradients(
+        scale: f32,
+        dy: flex::Matrix,
+        input: Option<flex::Matrix>,
+        inner: Option<flex::Matrix>,
+        b: Option<flex::Matrix>,
+    ) -> [Option<(Vec<f32>, [usize; 2])>; 3] {
+        if let (Some(input), Some(inner), Some(b)) = (input, inner, b)
+            && let Some(all) = adapter_gradients(scale, dy, input, inner, b)
+        {
+            return [
+                Some((all.small, [dy.rows, b.rows])),
+                Some((all.a, [input.cols, b.rows])),
+                Some((all.b, [b.rows, dy.cols])),
+            ];
+        }
+        let db = inner.map(|x| (flex::product(scale, x.t(), dy), [x.cols, dy.cols]));
+        let t = b.map(|b| (flex::product(scale, dy, b.t()), [dy.rows, b.rows]));
+        let da = t.as_ref().zip(input).map(|((t, [rows, rank]), input)| {
+            let t = flex::Matrix::dense(t, *rows, *rank);
+            (flex::product(1.0, input.t(), t), [input.cols, *rank])
+        });
+        [t, da, db]
     }
 }

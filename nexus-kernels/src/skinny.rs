@@ -6,6 +6,10 @@
 //!
 //! With AVX-512; elsewhere `gemm` multiplies.
 
+mod adapter;
+
+pub(crate) use adapter::gradients as adapter_gradients;
+
 use crate::flex;
 use crate::matrix::Matrix;
 use crate::parallel::{Shared, each};
