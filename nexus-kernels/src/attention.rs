@@ -20,14 +20,14 @@
 //! that no query of a tile sees are left out, so padding before and behind a sequence costs no products.
 //!
 //! The floor: 2 products of (visible keys of all queries) x dim forward, T(T+1)/2 x dim when causal, and 5 backward, each
-//! multiply-add 2 FLOPs; bytes (inputs and outputs once) matter less. Criterion's mean in f32, H = 8, dim = 64, rotary, on
-//! two virtual cores of an EPYC (Zen 4) of 227 GFLOP/s together; (x) is over the floor:
+//! multiply-add 2 FLOPs; bytes (inputs and outputs once) matter less. Criterion's mean, H = 8 (both ways: 12), dim = 64, on
+//! two virtual cores of an EPYC (Zen 4) of 227 GFLOP/s together in f32 and 470 in bf16; (x) is over the floor:
 //!
 //! ```text
-//!                          forward: fast, reference    with backward: fast, reference
-//! causal, B 8, T 256        6.0 ms (2.5 x)     60 ms    19 ms (2.3 x)      155 ms
-//! causal, B 1, T 2048      28.7 ms (1.5 x)    309 ms    99 ms (1.5 x)     1012 ms
-//! both ways, B 16, T 128    6.4 ms (2.7 x)     23 ms    20 ms (2.5 x)       96 ms
+//! ms                       forward: f32       bf16       reference    with backward: f32  bf16        reference
+//! causal, B 8, T 256        5.6 (2.4 x)  4.3 (3.7 x)         62        17.7 (2.1 x)  13.6 (3.4 x)       151
+//! causal, B 1, T 2048      27.5 (1.5 x) 17.7 (1.9 x)        314        91.8 (1.4 x)  57.3 (1.8 x)      1013
+//! both ways, B 16, T 128    5.4 (2.0 x)  4.2 (3.2 x)         21        18.9 (2.0 x)  14.9 (3.3 x)        96
 //! ```
 //!
 //! What is lost: the tile on the diagonal is computed whole (18 % at T = 256), fresh memory for the gradients, copies.

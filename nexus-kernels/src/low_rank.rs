@@ -2,16 +2,16 @@
 //! (Hu et al. 2021, arXiv:2106.09685, section 4.1), where `x'` is `x` or its dropout.
 //!
 //! The adapter's product accumulates onto `x W` in its buffer. Gradients, small products first (the order of Unsloth's
-//! `fast_lora` kernels): `t = s dy B^T`, `dB = s (x' A)^T dy`, `dA = x'^T t`, `dx = dy W^T + t A^T`. Nothing is computed
-//! for a frozen weight or bias.
+//! `fast_lora` kernels): `t = s dy B^T`, `dB = s (x' A)^T dy`, `dA = x'^T t`, `dx = dy W^T + t A^T`; the first three in one
+//! pass over `dy` and `x'`. Nothing is computed for a frozen weight or bias.
 //!
 //! The [precision](Precision) is that of the sums `x W + s (x' A) B` and `dy W^T + t A^T`, and of `x^T dy`: in bf16 the
 //! small inner dimension continues the large one, in the same tiles. `x' A`, `t`, `dA` and `dB` are always f32.
 //!
 //! Floor at N 2048, 512 x 1376, r 8: 2.9 GFLOP forward, 5.8 with the backward pass of a frozen weight; on two virtual
 //! cores of an EPYC (Zen 4) 13 and 25 ms at their 227 GFLOP/s of f32, 6 and 12 ms at their 470 of bf16. Measured there,
-//! with 2 ms for the loss of the benchmark in the latter of each: 16 and 38 ms, 1.3 and 1.5 times the floor (the plain
-//! ops: 39 and 62), and in bf16 8.3 and 22 ms, 1.3 and 1.8 times. The products with A and B are 4 ms of the backward.
+//! with 2 ms for the loss of the benchmark in the latter of each: 15 and 38 ms, 1.2 and 1.5 times the floor (the plain
+//! ops: 40 and 60), and in bf16 8.0 and 22 ms, 1.3 and 1.8 times.
 
 #![expect(clippy::too_many_arguments, reason = "six operands, scale and precision")]
 

@@ -4,6 +4,9 @@
 //! by the inner dimension. The crate `gemm` reaches half of what it does on square shapes here: it packs an operand that
 //! is used once.
 //!
+//! Floor of `x A`, 2048 x 512 x 8: 4 MiB read, 0.2 ms at the 20 GB/s of two virtual cores of an EPYC (Zen 4). Measured there
+//! with `x` in the third-level cache: 0.17 ms (the plain ops: 0.20), with both gradients 0.45 ms (0.91).
+//!
 //! With AVX-512; elsewhere `gemm` multiplies.
 
 mod adapter;

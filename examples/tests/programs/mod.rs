@@ -25,11 +25,16 @@ pub fn binary(name: &str) -> PathBuf {
     path
 }
 
-/// Runs a program with `stdin`.
+/// Runs a program that computes, on one thread, with `stdin`.
 pub fn program(name: &str, args: &[&str], stdin: &str) -> Ended {
+    let threads = if args.contains(&"--help") { &[][..] } else { &["--threads", "1"] };
+    plain_program(name, &[args, threads].concat(), stdin)
+}
+
+/// Runs a program with `stdin`.
+pub fn plain_program(name: &str, args: &[&str], stdin: &str) -> Ended {
     let mut child = Command::new(binary(name))
         .args(args)
-        .args(if args.contains(&"--help") { &[][..] } else { &["--threads", "1"] })
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
