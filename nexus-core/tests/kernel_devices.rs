@@ -28,7 +28,7 @@ fn tensor<const D: usize>(
     seed: usize,
     device: &Device,
 ) -> Tensor<D> {
-    let number = |i: usize| (((i * 7 + seed * 13) as f64 * 0.618_033_988_75) % 1.0 * 2.0 - 1.0);
+    let number = |i: usize| (i * 7 + seed * 13) as f64 * 0.618_033_988_75 % 1.0 * 2.0 - 1.0;
     let count: usize = shape.iter().product();
     let values: Vec<f32> = (0..count).map(|i| (number(i + 1) * scale) as f32).collect();
     Tensor::from_data(TensorData::new(values, shape), device)
