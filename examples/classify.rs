@@ -76,7 +76,7 @@ fn classify<M: Classify>(args: &Args, longest: usize) -> Result<(), Failure> {
     if args.label_smoothing != 0.0 && problem != Problem::SingleLabel {
         return Err("--label-smoothing: only --problem single has a target to spread".into());
     }
-    let device = args.device.open()?;
+    let device = args.device.open_for_this_thread()?;
     let columns = args.columns.columns()?;
     let labels = match problem {
         Problem::Regression => LabelMap::numbered(1)?,

@@ -55,7 +55,7 @@ fn main() -> ExitCode {
 fn finetune(args: &Args) -> Result<(), Failure> {
     let config = args.settings.run_config()?;
     let checkpoint = checkpoint(&args.out, args.settings.resume)?;
-    let device = args.device.open()?;
+    let device = args.device.open_for_this_thread()?;
     let (model, mut tokenizer) = args.model.load(&device)?;
     if let Some(template) = &args.template {
         tokenizer = with_template(tokenizer, Some(template), &mut Vec::new())?;

@@ -77,7 +77,7 @@ fn loadtest(args: &Args) -> Result<(), Failure> {
     let mut resources = Map::new();
     let (report, performance, name) = if let Some(model) = &args.model {
         let parts = ModelArgs { model: model.clone(), adapter: args.adapter.clone() };
-        let device = args.device.open_shared()?;
+        let device = args.device.open()?;
         let (decoder, tokenizer) = parts.load(&device)?;
         let send = |i| answer(&decoder, &tokenizer, prompt(i), args.max_new_tokens, &device);
         let energy = EnergyOptions { tdp_watts: args.tdp_watts, ..EnergyOptions::default() };

@@ -74,7 +74,7 @@ fn main() -> ExitCode {
 }
 
 fn pretrain(args: &Args) -> Result<(), Failure> {
-    let device = args.device.open()?;
+    let device = args.device.open_for_this_thread()?;
     let text = std::fs::read_to_string(&args.config)
         .map_err(|why| format!("cannot read {}: {why}", args.config.display()))?;
     let mut config: Config =

@@ -92,7 +92,7 @@ fn main() -> ExitCode {
 fn train(args: &Train) -> Result<(), Failure> {
     let config = args.settings.run_config()?;
     let checkpoint = checkpoint(&args.out, args.settings.resume)?;
-    let device = args.device.open()?;
+    let device = args.device.open_for_this_thread()?;
     let folder = model_folder(&args.model)?;
     let model: EncoderDecoder = load(&folder, &device)?;
     let tokenizer = Tokenizer::load(&folder)?;

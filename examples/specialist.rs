@@ -39,7 +39,7 @@ fn main() -> ExitCode {
 }
 
 fn specialist(args: &Args) -> Result<(), Failure> {
-    let device = args.device.open()?;
+    let device = args.device.open_for_this_thread()?;
     let assets = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets");
     let base = assets.join("decoder");
     let model: Decoder = nexus_core::weights::load(&base, &device)?;

@@ -18,21 +18,19 @@ pub struct DeviceArgs {
 impl DeviceArgs {
     /// Sets the number of threads and opens the device. Call it once, before any computation.
     ///
-    /// The calling thread is one of them, so that it begins an operation itself instead of waking others and waiting; no
-    /// other thread may compute.
-    ///
     /// # Errors
     /// When the device is unknown or not compiled in, or the threads cannot be started.
     pub fn open(&self) -> Result<Device, Failure> {
-        self.build(rayon::ThreadPoolBuilder::new().use_current_thread())
+        self.build(rayon::ThreadPoolBuilder::new())
     }
 
-    /// As [`open`](Self::open), for a program of which several threads compute: the threads are beside them.
+    /// As [`open`](Self::open), with the calling thread as one of the threads, so that it begins an operation itself instead
+    /// of waking others and waiting. No other thread may compute: it would wait for this one.
     ///
     /// # Errors
     /// As [`open`](Self::open).
-    pub fn open_shared(&self) -> Result<Device, Failure> {
-        self.build(rayon::ThreadPoolBuilder::new())
+    pub fn open_for_this_thread(&self) -> Result<Device, Failure> {
+        self.build(rayon::ThreadPoolBuilder::new().use_current_thread())
     }
 
     fn build(&self, threads: rayon::ThreadPoolBuilder) -> Result<Device, Failure> {
