@@ -81,19 +81,6 @@ impl<'a, T: Copy> Matrix<'a, T> {
         self.strides
     }
 
-    /// Asks the processor to bring the elements near, which lie side by side in every row.
-    pub(crate) fn prefetch(self) {
-        #[cfg(target_arch = "x86_64")]
-        for row in 0..self.rows {
-            let row = self.storage_of_row(row);
-            for line in row[..self.cols].chunks(64 / size_of::<T>()) {
-                use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
-                // SAFETY: a hint, whose address is that of an element.
-                unsafe { _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast()) };
-            }
-        }
-    }
-
     /// The address of element (0, 0).
     pub(crate) fn as_ptr(&self) -> *const T {
         self.data.as_ptr()

@@ -65,7 +65,6 @@ pub(crate) fn gradients(
                             let [x, dy_part, inner] =
                                 [x, dy, inner].map(|m| m.slice_rows(row, count));
                             let t = t.at(row * rank);
-                            x.prefetch();
                             wide::dots(t, scale, dy, row..row + count, columns, [rank, outputs]);
                             let t = std::slice::from_raw_parts(t, count * rank);
                             let t = Matrix::dense(t, count, rank);
