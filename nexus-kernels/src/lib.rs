@@ -16,6 +16,7 @@ mod low_rank;
 mod matrix;
 mod precision;
 mod rms_norm;
+mod select;
 mod swiglu;
 
 #[cfg(feature = "flex")]
@@ -44,6 +45,7 @@ pub use linear::{WeightLayout, linear};
 pub use low_rank::low_rank_linear;
 pub use precision::Precision;
 pub use rms_norm::rms_norm;
+pub use select::{embedding, select_rows};
 pub use swiglu::swiglu;
 
 #[cfg(feature = "flex")]
@@ -65,5 +67,8 @@ pub mod reference {
     pub use crate::linear::reference as linear;
     pub use crate::low_rank::reference as low_rank_linear;
     pub use crate::rms_norm::rms_norm_reference as rms_norm;
+    pub use crate::select::{
+        embedding_reference as embedding, select_rows_reference as select_rows,
+    };
     pub use crate::swiglu::swiglu_reference as swiglu;
 }

@@ -1,6 +1,7 @@
 //! Self-attention with grouped queries, rotary positions and a key/value cache, and cross-attention.
 
 use super::cache::{LayerCache, Seen};
+use super::network::select_tokens;
 use super::pass::Pass;
 use super::projection::Projection;
 use super::rotary::rotate;
@@ -96,17 +97,19 @@ impl Attention {
         inputs.into_iter().filter_map(|(name, part)| part.map(|part| (name, part))).collect()
     }
 
-    /// Attends from the T new positions to themselves and to the S cached ones.
+    /// Attends from the T new positions to themselves and to the S cached ones; the output of those in `rows` alone, if
+    /// they are given.
     ///
     /// # Shapes
     /// `x`: `[B, T, D]`; `context`: as in [`attention`], with ranges of keys that count from the first position, whatever
-    /// the cache has dropped since; result `[B, T, D]`.
+    /// the cache has dropped since; `rows`: N numbers of `[B*T]`; result `[B, T, D]`, or `[1, N, D]`.
     pub(crate) fn forward(
         &self,
         x: Tensor<3>,
         context: &AttentionContext,
         window: Option<usize>,
         cache: Option<&mut LayerCache>,
+        rows: Option<&[i32]>,
         pass: &Pass,
     ) -> Tensor<3> {
         let config = self.config.with_window(window).with_precision(pass.precision());
@@ -142,6 +145,10 @@ impl Attention {
                     AttentionContext { rotary: None, keys, packed: None, ..context.clone() };
                 attention(query, key, value, &context, config.with_offset(offset))
             }
+        };
+        let mixed = match rows {
+            Some(rows) => select_tokens(mixed, rows),
+            None => mixed,
         };
         self.output.forward(mixed, pass)
     }

@@ -8,12 +8,13 @@ use super::family::{ModelConfig, Spec};
 use super::head::Head;
 use super::low_rank::Adaptable;
 use super::mlp::{Mlp, MlpShape};
-use super::network::{Classify, Model, TokenBatch, ids_tensor, select_rows, wrong_kind};
+use super::network::{Classify, Model, TokenBatch, ids_tensor, select_tokens, wrong_kind};
 use super::norm::Norm;
 use super::packing::Packing;
 use super::pass::Pass;
 use super::projection::Projection;
 use super::source::{Init, ParameterSource};
+use super::wanted::Wanted;
 use crate::adapter::AdapterConfig;
 use crate::{Error, Result};
 use burn::module::Module;
@@ -131,11 +132,10 @@ impl Classify for Decoder {
         let Some(classes) = &self.classes else {
             return Err(Error::Refused("the model has no sequence-classification head".into()));
         };
-        let hidden = self.hidden_within(tokens.ids.clone(), &tokens.lengths, pass)?;
-        let [batch, time, width] = hidden.dims();
+        let time = tokens.ids.dims()[1];
         let last = |(row, &length): (usize, &usize)| (row * time + length.max(1) - 1) as i32;
         let rows: Vec<i32> = tokens.lengths.iter().enumerate().map(last).collect();
-        Ok(classes.rows(select_rows(hidden.reshape([batch * time, width]), &rows), pass))
+        Ok(classes.rows(self.hidden_of(tokens.ids.clone(), &tokens.lengths, &rows, pass)?, pass))
     }
 }
 
@@ -154,19 +154,21 @@ impl Decoder {
     /// [`Error::Config`] when T exceeds a learned position table, or when the pass has adapters for another number of
     /// sequences.
     pub fn hidden(&self, ids: Tensor<2, Int>, pass: &Pass) -> Result<Tensor<3>> {
-        self.run(ids, None, None, pass)
+        self.run(ids, None, None, None, pass)
     }
 
-    /// [`hidden`](Self::hidden), of which only the first `lengths[b]` positions of row b will be used.
-    pub(super) fn hidden_within(
+    /// [`hidden`](Self::hidden) of tokens `rows` of `[B*T]`, each within the first `lengths[b]` of its sequence:
+    /// `[N, D]`.
+    pub(super) fn hidden_of(
         &self,
         ids: Tensor<2, Int>,
         lengths: &[usize],
+        rows: &[i32],
         pass: &Pass,
-    ) -> Result<Tensor<3>> {
+    ) -> Result<Tensor<2>> {
         let [_, time] = ids.dims();
         let packing = Packing::of(lengths, time, &ids.device(), pass);
-        self.run(ids, packing, None, pass)
+        Ok(self.run(ids, packing, None, Some(rows), pass)?.squeeze_dim(0))
     }
 
     /// Final hidden states of the new tokens of one or more sequences of equal length, remembered in `cache`.
@@ -182,7 +184,7 @@ impl Decoder {
     /// As [`hidden`](Self::hidden).
     pub fn hidden_cached(&self, ids: Tensor<2, Int>, cache: &mut Cache) -> Result<Tensor<3>> {
         let pass = cache.pass.clone();
-        self.run(ids, None, Some(cache), &pass)
+        self.run(ids, None, Some(cache), None, &pass)
     }
 
     /// An empty cache for [`hidden_cached`](Self::hidden_cached).
@@ -218,11 +220,13 @@ impl Decoder {
         }
     }
 
+    /// All final states, or with `rows` those of these N tokens of `[B*T]`, `[1, N, D]`.
     fn run(
         &self,
         ids: Tensor<2, Int>,
         packing: Option<Packing>,
         mut cache: Option<&mut Cache>,
+        rows: Option<&[i32]>,
         pass: &Pass,
     ) -> Result<Tensor<3>> {
         let config = self.config();
@@ -262,18 +266,15 @@ impl Decoder {
         };
         let packed = packing.as_ref().map(Packing::lengths);
         let context = AttentionContext { rotary, keys, bias: None, packed };
+        let (wanted, count) = (Wanted::new(rows, packing.as_ref(), pass), self.blocks.len());
         for (i, (block, &window)) in self.blocks.iter().zip(&config.windows).enumerate() {
             let layer = cache.as_mut().map(|cache| &mut cache.layers[i]);
-            x = block.forward(x, &context, window, layer, pass);
+            x = block.forward(x, &context, window, layer, wanted.in_block(i, count), pass);
         }
         if let Some(cache) = cache {
             cache.length = start + time;
         }
-        let hidden = self.norm.forward(x);
-        Ok(match packing {
-            Some(packing) => packing.unpack(hidden),
-            None => hidden,
-        })
+        Ok(wanted.of(self.norm.forward(x), count, packing))
     }
 }
 
@@ -336,10 +337,16 @@ impl Block {
         context: &AttentionContext,
         window: Option<usize>,
         cache: Option<&mut LayerCache>,
+        rows: Option<&[i32]>,
         pass: &Pass,
     ) -> Tensor<3> {
         let normed = self.attention_norm.forward(x.clone());
-        let x = x + self.attention.forward(normed, context, window, cache, pass);
+        let attended = self.attention.forward(normed, context, window, cache, rows, pass);
+        let x = match rows {
+            Some(rows) => select_tokens(x, rows),
+            None => x,
+        };
+        let x = x + attended;
         let normed = self.mlp_norm.forward(x.clone());
         x + self.mlp.forward(normed, pass)
     }

@@ -5,8 +5,8 @@ use super::precision::widened;
 use super::source::{Init, ParameterSource};
 use crate::Result;
 use burn::module::{Module, Param};
-use burn::tensor::module::embedding;
 use burn::tensor::{Int, Tensor};
+use nexus_kernels::embedding;
 
 /// One vector of width D per row.
 #[derive(Module, Debug)]

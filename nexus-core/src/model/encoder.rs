@@ -8,12 +8,13 @@ use super::family::{ModelConfig, Spec};
 use super::head::Head;
 use super::low_rank::Adaptable;
 use super::mlp::{Mlp, MlpShape, activate};
-use super::network::{Classify, Model, TokenBatch, select_rows, wrong_kind};
+use super::network::{Classify, Model, TokenBatch, select_tokens, wrong_kind};
 use super::norm::Norm;
 use super::packing::Packing;
 use super::pass::Pass;
 use super::projection::Projection;
 use super::source::{Init, ParameterSource};
+use super::wanted::Wanted;
 use crate::adapter::AdapterConfig;
 use crate::{Error, Result};
 use burn::module::{Module, Param};
@@ -175,6 +176,11 @@ impl Encoder {
     /// # Errors
     /// [`Error::Config`] when T exceeds the position table, or when the pass has adapters for another number of sequences.
     pub fn hidden(&self, tokens: &TokenBatch, pass: &Pass) -> Result<Tensor<3>> {
+        self.run(tokens, None, pass)
+    }
+
+    /// [`hidden`](Self::hidden), or with `rows` the states of these N tokens of `[B*T]`, `[1, N, D]`.
+    fn run(&self, tokens: &TokenBatch, rows: Option<&[i32]>, pass: &Pass) -> Result<Tensor<3>> {
         let config = self.config();
         let [batch, time] = tokens.ids.dims();
         pass.check_batch(batch)?;
@@ -205,13 +211,12 @@ impl Encoder {
             }
             None => AttentionContext { keys: tokens.keys(), ..AttentionContext::default() },
         };
+        let (wanted, count) = (Wanted::new(rows, packing.as_ref(), pass), self.blocks.len());
         for (i, block) in self.blocks.iter().enumerate() {
-            x = block.forward(x, &context, config.dropout, 2 * i as u64 + 1, pass);
+            let dropout = (config.dropout, 2 * i as u64 + 1);
+            x = block.forward(x, &context, wanted.in_block(i, count), dropout, pass);
         }
-        Ok(match packing {
-            Some(packing) => packing.unpack(x),
-            None => x,
-        })
+        Ok(wanted.of(x, count, packing))
     }
 
     /// The pooled state of the first token, `[B, D]`: `tanh` (BERT) or `relu` (DistilBERT) of a projection of it.
@@ -222,11 +227,15 @@ impl Encoder {
     /// # Errors
     /// [`Error::Refused`] when the model has no pooler.
     pub fn pooled(&self, hidden: Tensor<3>, pass: &Pass) -> Result<Tensor<2>> {
+        let [batch, _, width] = hidden.dims();
+        self.pool(hidden.narrow(1, 0, 1).reshape([batch, width]), pass)
+    }
+
+    /// [`pooled`](Self::pooled), from the first tokens `[B, D]`.
+    fn pool(&self, first: Tensor<2>, pass: &Pass) -> Result<Tensor<2>> {
         let Some(pooler) = &self.pooler else {
             return Err(Error::Refused("the model has no pooler; average its tokens".into()));
         };
-        let [batch, _, width] = hidden.dims();
-        let first = hidden.narrow(1, 0, 1).reshape([batch, width]);
         let projected = pooler.rows(first, pass);
         Ok(match self.config.pooler {
             Pooler::Tanh => projected.tanh(),
@@ -250,10 +259,9 @@ impl Encoder {
         let (Head::Tokens(_), Some(classes)) = (&self.spec.head, &self.classes) else {
             return Err(Error::Refused("the model has no token-classification head".into()));
         };
-        let hidden = self.hidden(tokens, pass)?;
+        let hidden = self.run(tokens, Some(rows), pass)?;
         let hidden = pass.dropout(hidden, self.config.classifier_dropout, self.last_site());
-        let [batch, time, width] = hidden.dims();
-        Ok(classes.rows(select_rows(hidden.reshape([batch * time, width]), rows), pass))
+        Ok(classes.rows(hidden.squeeze_dim(0), pass))
     }
 
     /// Logits over the vocabulary of selected tokens, as a masked language model predicts them.
@@ -272,10 +280,8 @@ impl Encoder {
         let Some(masked) = &self.masked else {
             return Err(Error::Refused("the model has no masked-language-model head".into()));
         };
-        let hidden = self.hidden(tokens, pass)?;
-        let [batch, time, width] = hidden.dims();
-        let rows = select_rows(hidden.reshape([batch * time, width]), rows);
-        let inner = masked.transform.rows(rows, pass).unsqueeze::<3>();
+        let hidden = self.run(tokens, Some(rows), pass)?;
+        let inner = masked.transform.forward(hidden, pass);
         let inner = masked.norm.forward(activate(self.config.masked_activation, inner));
         let inner = inner.squeeze_dim::<2>(0);
         Ok(linear(
@@ -298,7 +304,10 @@ impl Classify for Encoder {
         let (Head::Sequence(_), Some(classes)) = (&self.spec.head, &self.classes) else {
             return Err(Error::Refused("the model has no sequence-classification head".into()));
         };
-        let pooled = self.pooled(self.hidden(tokens, pass)?, pass)?.unsqueeze::<3>();
+        let [batch, time] = tokens.ids.dims();
+        let first: Vec<i32> = (0..batch).map(|row| (row * time) as i32).collect();
+        let first = self.run(tokens, Some(&first), pass)?.squeeze_dim(0);
+        let pooled = self.pool(first, pass)?.unsqueeze::<3>();
         let pooled = pass.dropout(pooled, self.config.classifier_dropout, self.last_site());
         Ok(classes.rows(pooled.squeeze_dim::<2>(0), pass))
     }
@@ -348,11 +357,15 @@ impl EncoderBlock {
         &self,
         x: Tensor<3>,
         context: &AttentionContext,
-        dropout: f64,
-        site: u64,
+        rows: Option<&[i32]>,
+        (dropout, site): (f64, u64),
         pass: &Pass,
     ) -> Tensor<3> {
-        let attended = self.attention.forward(x.clone(), context, None, None, pass);
+        let attended = self.attention.forward(x.clone(), context, None, None, rows, pass);
+        let x = match rows {
+            Some(rows) => select_tokens(x, rows),
+            None => x,
+        };
         let x = self.attention_norm.forward(x + pass.dropout(attended, dropout, site));
         let inner = self.mlp.forward(x.clone(), pass);
         self.mlp_norm.forward(x + pass.dropout(inner, dropout, site + 1))

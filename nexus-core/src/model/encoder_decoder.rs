@@ -398,7 +398,7 @@ impl StackBlock {
         pass: &Pass,
     ) -> Tensor<3> {
         let normed = self.attention_norm.forward(x.clone());
-        let attended = self.attention.forward(normed, context, None, cache, pass);
+        let attended = self.attention.forward(normed, context, None, cache, None, pass);
         x + pass.dropout(attended, dropout, site)
     }
 

@@ -34,13 +34,12 @@ impl Decoder {
         let [batch, time] = ids.dims();
         let device = ids.device();
         let (rows, targets) = predicted_rows(labels, time);
-        let hidden = self.hidden_within(ids, &used(&rows, [batch, time]), pass)?;
-        let width = hidden.dims()[2];
         if rows.is_empty() {
             // Still a function of the parameters, so that a backward pass finds zero gradients.
+            let hidden = self.hidden(ids, pass)?;
             return Ok(LossSum { sum: hidden.sum() * 0.0, tokens: 0 });
         }
-        let hidden = hidden.reshape([batch * time, width]).select(0, indices(&rows, &device));
+        let hidden = self.hidden_of(ids, &used(&rows, [batch, time]), &rows, pass)?;
         let sum = match self.head_weight() {
             Some((weight, layout)) => {
                 linear_cross_entropy(hidden, weight, layout, &targets, pass.precision())
@@ -76,10 +75,7 @@ impl Decoder {
         let contexts = time - 1;
         let rows: Vec<i32> = rows.into_iter().map(|row| row - row / time as i32).collect();
         let used = used(&rows, [batch, contexts]);
-        let hidden = self.hidden_within(ids.narrow(1, 0, contexts), &used, &pass)?;
-        let width = hidden.dims()[2];
-        let hidden = hidden.reshape([batch * contexts, width]);
-        let selected = hidden.select(0, indices(&rows, &device));
+        let selected = self.hidden_of(ids.narrow(1, 0, contexts), &used, &rows, &pass)?;
         let values = match self.head_weight() {
             Some((weight, layout)) => {
                 token_log_probabilities(selected, weight, layout, &targets, pass.precision())

@@ -25,6 +25,7 @@ mod rotary;
 mod seq2seq_cache;
 mod seq2seq_config;
 mod source;
+mod wanted;
 
 pub use cache::Cache;
 pub use config::{Activation, AttentionBias, DecoderConfig, MlpKind, NormKind, Position};

@@ -10,6 +10,7 @@ use crate::data::Batch;
 use crate::{Error, Result};
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use nexus_kernels::select_rows;
 use std::sync::Arc;
 
 /// A model of any family: parameters that can be read, written, adapted and trained.
@@ -100,10 +101,10 @@ pub fn ids_tensor(ids: &[i32], [rows, columns]: [usize; 2], device: &Device) -> 
     Tensor::from_data(TensorData::new(ids.to_vec(), [rows, columns]), device)
 }
 
-/// Rows of a matrix.
-pub(super) fn select_rows(x: Tensor<2>, rows: &[i32]) -> Tensor<2> {
-    let device = x.device();
-    x.select(0, Tensor::from_data(TensorData::new(rows.to_vec(), [rows.len()]), &device))
+/// The states of tokens `rows` of `[B*T]`: `[B, T, D]` to `[1, N, D]`.
+pub(super) fn select_tokens(x: Tensor<3>, rows: &[i32]) -> Tensor<3> {
+    let [batch, time, width] = x.dims();
+    select_rows(x.reshape([batch * time, width]), rows).unsqueeze()
 }
 
 /// The error for a model whose spec belongs to another kind of model.

@@ -1,6 +1,6 @@
 //! Padded sequences without their padding.
 
-use super::network::ids_tensor;
+use super::network::{ids_tensor, select_tokens};
 use super::pass::Pass;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use nexus_kernels::attention_packs;
@@ -51,15 +51,25 @@ impl Packing {
 
     /// `[1, N, D]` to `[B, T, D]`, with copies of some token in the padding.
     pub(super) fn unpack(&self, x: Tensor<3>) -> Tensor<3> {
-        let [_, tokens, width] = x.dims();
-        let mut start = 0;
-        let rows = self.lengths.iter().flat_map(|&length| {
-            let begin = start;
-            start += length;
-            (begin..begin + self.time).map(move |row| row.min((begin + length).max(1) - 1))
+        let width = x.dims()[2];
+        let all: Vec<i32> = (0..self.lengths.len() * self.time).map(|row| row as i32).collect();
+        select_tokens(x, &self.rows(&all)).reshape([self.lengths.len(), self.time, width])
+    }
+
+    /// Where tokens `rows` of `[B*T]` lie in `[1, N]`; of padding, some token.
+    pub(super) fn rows(&self, rows: &[i32]) -> Vec<i32> {
+        let mut end = 0;
+        let ends = self.lengths.iter().map(|&length| {
+            end += length;
+            end
         });
-        let rows = self.index(rows);
-        x.reshape([tokens, width]).select(0, rows).reshape([self.lengths.len(), self.time, width])
+        let ends: Vec<usize> = ends.collect();
+        let place = |&row: &i32| {
+            let (sequence, position) = (row as usize / self.time, row as usize % self.time);
+            let start = ends[sequence] - self.lengths[sequence];
+            (start + position).min(ends[sequence].max(1) - 1) as i32
+        };
+        rows.iter().map(place).collect()
     }
 
     fn index(&self, rows: impl Iterator<Item = usize>) -> Tensor<1, Int> {
