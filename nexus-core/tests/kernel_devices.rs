@@ -1,11 +1,11 @@
 //! Every op of nexus-kernels on the device that `NEXUS_TEST_DEVICE` names (`flex` without it) against its reference on the
 //! CPU: results and gradients.
 
-use burn::tensor::{Device, Gradients, Tensor, TensorData};
+use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
 use nexus_kernels::{
     AdamWStep, AttentionConfig, AttentionContext, Precision, WeightLayout, adamw_step, attention,
-    gelu_erf, gelu_tanh, layer_norm, linear, linear_cross_entropy, low_rank_linear, reference,
-    rms_norm, sum_squares, swiglu, token_log_probabilities,
+    embedding, gelu_erf, gelu_tanh, layer_norm, linear, linear_cross_entropy, low_rank_linear,
+    reference, rms_norm, select_rows, sum_squares, swiglu, token_log_probabilities,
 };
 use std::sync::Arc;
 
@@ -222,6 +222,26 @@ fn attentions() {
         };
         agree(run(true), run(false));
     }
+}
+
+#[test]
+fn rows_of_tables() {
+    let ids: Vec<i32> = (0..38).map(|i| i * i % 23).collect();
+    let run = |fast: bool| {
+        let ids = &ids;
+        move |device: &Device| {
+            let table = tensor([23, WIDTH], 1.0, 1, device).require_grad();
+            let select = if fast { select_rows } else { reference::select_rows };
+            let y = select(table.clone(), ids);
+            let selected = gradient(&table, &backward(&y));
+            let look_up = if fast { embedding } else { reference::embedding };
+            let ids = Tensor::<2, Int>::from_data(TensorData::new(ids.clone(), [2, 19]), device);
+            let z = look_up(table.clone(), ids);
+            let looked_up = gradient(&table, &backward(&z));
+            vec![values(y), selected, values(z), looked_up]
+        }
+    };
+    agree(run(true), run(false));
 }
 
 #[test]

@@ -2,16 +2,17 @@
 //!
 //! `cargo bench -p nexus-kernels --bench elementwise`
 
-use burn::tensor::{Device, Distribution, Tensor};
+use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use nexus_kernels::reference::{
-    adamw_step as adamw_step_reference, gelu_erf as gelu_erf_reference,
-    gelu_tanh as gelu_tanh_reference, layer_norm as layer_norm_reference,
-    rms_norm as rms_norm_reference, sum_squares as sum_squares_reference,
-    swiglu as swiglu_reference,
+    adamw_step as adamw_step_reference, embedding as embedding_reference,
+    gelu_erf as gelu_erf_reference, gelu_tanh as gelu_tanh_reference,
+    layer_norm as layer_norm_reference, rms_norm as rms_norm_reference,
+    sum_squares as sum_squares_reference, swiglu as swiglu_reference,
 };
 use nexus_kernels::{
-    AdamWStep, adamw_step, gelu_erf, gelu_tanh, layer_norm, rms_norm, sum_squares, swiglu,
+    AdamWStep, adamw_step, embedding, gelu_erf, gelu_tanh, layer_norm, rms_norm, sum_squares,
+    swiglu,
 };
 use std::hint::black_box;
 use std::time::Duration;
@@ -116,6 +117,27 @@ fn norms(c: &mut Criterion) {
     }
 }
 
+/// 2,048 tokens of BERT's vocabulary.
+fn tables(c: &mut Criterion) {
+    let mut group = c.benchmark_group("embedding_30522x768");
+    let table: Tensor<2> = random([30_522, 768]);
+    let ids: Vec<i32> = (0..2048).map(|i| i * 7919 % 30_522).collect();
+    let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, [8, 256]), &device());
+    let grad: Tensor<3> = random([8, 256, 768]);
+    type Op = fn(Tensor<2>, Tensor<2, Int>) -> Tensor<3>;
+    for (kind, op) in [("fast", embedding as Op), ("reference", embedding_reference)] {
+        group.bench_function(format!("forward/{kind}"), |b| {
+            let table = table.clone().inner();
+            b.iter(|| black_box(op(table.clone(), ids.clone())));
+        });
+        group.bench_function(format!("forward_backward/{kind}"), |b| {
+            let table = table.clone().require_grad();
+            b.iter(|| black_box((op(table.clone(), ids.clone()) * grad.clone()).sum().backward()));
+        });
+    }
+    group.finish();
+}
+
 fn optimizer(c: &mut Criterion) {
     let mut group = c.benchmark_group("adamw_33M");
     let step = AdamWStep {
@@ -160,6 +182,6 @@ fn short() -> Criterion {
 criterion_group! {
     name = benches;
     config = short();
-    targets = activations, norms, optimizer
+    targets = activations, norms, tables, optimizer
 }
 criterion_main!(benches);

@@ -20,21 +20,30 @@ const DEPTH: usize = 2 * PAIRS_OF_LINE;
 /// As [`Version::round_rows`](super::version::Version::round_rows).
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 pub(super) unsafe fn round_rows(x: Matrix, to: *mut Line, row_lines: usize) {
-    // Where a row is not one piece of memory, 16 are rounded together.
-    let together = if x.strides()[1] == 1 { 1 } else { PAIRS_OF_LINE };
-    for row in (0..x.rows).step_by(together) {
-        let count = together.min(x.rows - row);
-        for k in (0..x.cols).step_by(DEPTH) {
-            let part = x.part([row, k], [count, DEPTH.min(x.cols - k)]);
-            // SAFETY: line `k / DEPTH` of these rows; the element type's features are those of this function.
-            unsafe {
-                let to = to.add(row * row_lines + k / DEPTH);
-                if count == 1 && together == 1 {
+    if x.strides()[1] == 1 {
+        for row in 0..x.rows {
+            for k in (0..x.cols).step_by(DEPTH) {
+                let part = x.part([row, k], [1, DEPTH.min(x.cols - k)]);
+                // SAFETY: line `k / DEPTH` of this row; the element type's features are those of this function.
+                unsafe {
+                    let to = to.add(row * row_lines + k / DEPTH);
                     _mm512_store_si512(to.cast(), f32::line(part.as_ptr(), lanes(part.cols)));
-                } else {
-                    for (i, &line) in by_lane(part)[..count].iter().enumerate() {
-                        _mm512_store_si512(to.add(i * row_lines).cast(), line);
-                    }
+                }
+            }
+        }
+        return;
+    }
+    // Rows that are not pieces of memory are rounded 16 at a time; and all of them before the next line of each, so that
+    // memory is read along its own rows.
+    for k in (0..x.cols).step_by(DEPTH) {
+        for row in (0..x.rows).step_by(PAIRS_OF_LINE) {
+            let count = PAIRS_OF_LINE.min(x.rows - row);
+            let part = x.part([row, k], [count, DEPTH.min(x.cols - k)]);
+            for (i, &line) in by_lane(part)[..count].iter().enumerate() {
+                // SAFETY: line `k / DEPTH` of these rows.
+                unsafe {
+                    let to = to.add((row + i) * row_lines + k / DEPTH);
+                    _mm512_store_si512(to.cast(), line);
                 }
             }
         }
