@@ -58,12 +58,10 @@ pub fn embed(
         return Err(Error::Refused("a sequence without tokens has no embedding".into()));
     }
     let pass = Pass::inference();
-    let hidden = model.hidden(tokens, &pass)?;
-    let [batch, _, width] = hidden.dims();
     let pooled = match pooling {
-        Pooling::Mean => mean(hidden, &tokens.lengths),
-        Pooling::First => hidden.narrow(1, 0, 1).reshape([batch, width]),
-        Pooling::Pooler => model.pooled(hidden, &pass)?,
+        Pooling::Mean => mean(model.hidden(tokens, &pass)?, &tokens.lengths),
+        Pooling::First => model.first(tokens, &pass)?,
+        Pooling::Pooler => model.pool(model.first(tokens, &pass)?, &pass)?,
     };
     if !normalize {
         return Ok(pooled);

@@ -47,8 +47,8 @@ impl<'a> DecoderSteps<'a> {
     fn run(&mut self, ids: &[i32]) -> Result<Vec<f32>> {
         let shape = [self.rows, ids.len() / self.rows.max(1)];
         let ids = ids_tensor(ids, shape, self.device);
-        let hidden = self.model.hidden_cached(ids, &mut self.cache)?;
-        Ok(values(self.model.logits(last(hidden), &Pass::inference())))
+        let last = self.model.last_cached(ids, &mut self.cache)?;
+        Ok(values(self.model.logits(last, &Pass::inference())))
     }
 }
 

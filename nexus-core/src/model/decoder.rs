@@ -187,6 +187,14 @@ impl Decoder {
         self.run(ids, None, Some(cache), None, &pass)
     }
 
+    /// [`hidden_cached`](Self::hidden_cached) of the last token of each sequence: `[B, D]`.
+    pub(crate) fn last_cached(&self, ids: Tensor<2, Int>, cache: &mut Cache) -> Result<Tensor<2>> {
+        let pass = cache.pass.clone();
+        let [batch, time] = ids.dims();
+        let rows: Vec<i32> = (1..=batch).map(|end| (end * time) as i32 - 1).collect();
+        Ok(self.run(ids, None, Some(cache), Some(&rows), &pass)?.squeeze_dim(0))
+    }
+
     /// An empty cache for [`hidden_cached`](Self::hidden_cached).
     pub fn cache(&self) -> Cache {
         Cache::new(&self.config().windows, None)

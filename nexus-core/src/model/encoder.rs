@@ -179,6 +179,23 @@ impl Encoder {
         self.run(tokens, None, pass)
     }
 
+    /// [`hidden`](Self::hidden) of tokens `rows` of `[B*T]`: `[N, D]`.
+    pub(crate) fn hidden_of(
+        &self,
+        tokens: &TokenBatch,
+        rows: &[i32],
+        pass: &Pass,
+    ) -> Result<Tensor<2>> {
+        Ok(self.run(tokens, Some(rows), pass)?.squeeze_dim(0))
+    }
+
+    /// [`hidden`](Self::hidden) of the first token of each sequence: `[B, D]`.
+    pub(crate) fn first(&self, tokens: &TokenBatch, pass: &Pass) -> Result<Tensor<2>> {
+        let [batch, time] = tokens.ids.dims();
+        let rows: Vec<i32> = (0..batch).map(|row| (row * time) as i32).collect();
+        self.hidden_of(tokens, &rows, pass)
+    }
+
     /// [`hidden`](Self::hidden), or with `rows` the states of these N tokens of `[B*T]`, `[1, N, D]`.
     fn run(&self, tokens: &TokenBatch, rows: Option<&[i32]>, pass: &Pass) -> Result<Tensor<3>> {
         let config = self.config();
@@ -232,7 +249,7 @@ impl Encoder {
     }
 
     /// [`pooled`](Self::pooled), from the first tokens `[B, D]`.
-    fn pool(&self, first: Tensor<2>, pass: &Pass) -> Result<Tensor<2>> {
+    pub(crate) fn pool(&self, first: Tensor<2>, pass: &Pass) -> Result<Tensor<2>> {
         let Some(pooler) = &self.pooler else {
             return Err(Error::Refused("the model has no pooler; average its tokens".into()));
         };
@@ -280,8 +297,7 @@ impl Encoder {
         let Some(masked) = &self.masked else {
             return Err(Error::Refused("the model has no masked-language-model head".into()));
         };
-        let hidden = self.run(tokens, Some(rows), pass)?;
-        let inner = masked.transform.forward(hidden, pass);
+        let inner = masked.transform.forward(self.run(tokens, Some(rows), pass)?, pass);
         let inner = masked.norm.forward(activate(self.config.masked_activation, inner));
         let inner = inner.squeeze_dim::<2>(0);
         Ok(linear(
@@ -304,10 +320,7 @@ impl Classify for Encoder {
         let (Head::Sequence(_), Some(classes)) = (&self.spec.head, &self.classes) else {
             return Err(Error::Refused("the model has no sequence-classification head".into()));
         };
-        let [batch, time] = tokens.ids.dims();
-        let first: Vec<i32> = (0..batch).map(|row| (row * time) as i32).collect();
-        let first = self.run(tokens, Some(&first), pass)?.squeeze_dim(0);
-        let pooled = self.pool(first, pass)?.unsqueeze::<3>();
+        let pooled = self.pool(self.first(tokens, pass)?, pass)?.unsqueeze::<3>();
         let pooled = pass.dropout(pooled, self.config.classifier_dropout, self.last_site());
         Ok(classes.rows(pooled.squeeze_dim::<2>(0), pass))
     }
