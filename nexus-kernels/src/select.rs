@@ -247,6 +247,27 @@ mod tests {
     }
 
     #[test]
+    fn views_of_larger_memory() {
+        let of = |op: Op| {
+            let whole = tensor([9, 6], 1.0, 1).require_grad();
+            // Some rows; some columns; and a gradient that is a part of a larger one.
+            let rows = op(whole.clone().narrow(0, 4, 5), &[4, 0, 4]);
+            let columns = op(whole.clone().narrow(1, 3, 3), &[8, 1]);
+            let weights = tensor([7, 6], 1.0, 3).narrow(0, 3, 3);
+            let loss = (rows.clone() * weights).sum() + columns.clone().sum();
+            let gradient = gradient(&whole, &loss.backward());
+            [values(rows), values(columns), gradient]
+        };
+        assert!(of(select_rows) == of(select_rows_reference));
+        let stacked = |op: Op| {
+            let table = tensor([5, 6], 1.0, 1).require_grad();
+            let y = Tensor::cat(vec![tensor([2, 6], 1.0, 2), op(table.clone(), &[3, 3, 0])], 0);
+            gradient(&table, &(y.clone() * tensor([5, 6], 1.0, 4)).sum().backward())
+        };
+        assert!(stacked(select_rows) == stacked(select_rows_reference));
+    }
+
+    #[test]
     #[should_panic(expected = "row 4 of a table of 4")]
     fn refuses_a_row_beyond_the_table() {
         select_rows(tensor([4, 3], 1.0, 1), &[4]);

@@ -1,11 +1,11 @@
 //! Self-attention with grouped queries, rotary positions and a key/value cache, and cross-attention.
 
 use super::cache::{LayerCache, Seen};
-use super::network::select_tokens;
 use super::pass::Pass;
 use super::projection::Projection;
 use super::rotary::rotate;
 use super::source::{Init, ParameterSource};
+use super::wanted::only;
 use crate::Result;
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -146,11 +146,7 @@ impl Attention {
                 attention(query, key, value, &context, config.with_offset(offset))
             }
         };
-        let mixed = match rows {
-            Some(rows) => select_tokens(mixed, rows),
-            None => mixed,
-        };
-        self.output.forward(mixed, pass)
+        self.output.forward(only(mixed, rows), pass)
     }
 
     /// Keys and values `[B, S, K*dim]` of the sequence that a cross-attention looks at.

@@ -8,13 +8,13 @@ use super::family::{ModelConfig, Spec};
 use super::head::Head;
 use super::low_rank::Adaptable;
 use super::mlp::{Mlp, MlpShape};
-use super::network::{Classify, Model, TokenBatch, ids_tensor, select_tokens, wrong_kind};
+use super::network::{Classify, Model, TokenBatch, ids_tensor, wrong_kind};
 use super::norm::Norm;
 use super::packing::Packing;
 use super::pass::Pass;
 use super::projection::Projection;
 use super::source::{Init, ParameterSource};
-use super::wanted::Wanted;
+use super::wanted::{Wanted, only};
 use crate::adapter::AdapterConfig;
 use crate::{Error, Result};
 use burn::module::Module;
@@ -350,11 +350,7 @@ impl Block {
     ) -> Tensor<3> {
         let normed = self.attention_norm.forward(x.clone());
         let attended = self.attention.forward(normed, context, window, cache, rows, pass);
-        let x = match rows {
-            Some(rows) => select_tokens(x, rows),
-            None => x,
-        };
-        let x = x + attended;
+        let x = only(x, rows) + attended;
         let normed = self.mlp_norm.forward(x.clone());
         x + self.mlp.forward(normed, pass)
     }

@@ -8,13 +8,13 @@ use super::family::{ModelConfig, Spec};
 use super::head::Head;
 use super::low_rank::Adaptable;
 use super::mlp::{Mlp, MlpShape, activate};
-use super::network::{Classify, Model, TokenBatch, select_tokens, wrong_kind};
+use super::network::{Classify, Model, TokenBatch, wrong_kind};
 use super::norm::Norm;
 use super::packing::Packing;
 use super::pass::Pass;
 use super::projection::Projection;
 use super::source::{Init, ParameterSource};
-use super::wanted::Wanted;
+use super::wanted::{Wanted, only};
 use crate::adapter::AdapterConfig;
 use crate::{Error, Result};
 use burn::module::{Module, Param};
@@ -375,11 +375,7 @@ impl EncoderBlock {
         pass: &Pass,
     ) -> Tensor<3> {
         let attended = self.attention.forward(x.clone(), context, None, None, rows, pass);
-        let x = match rows {
-            Some(rows) => select_tokens(x, rows),
-            None => x,
-        };
-        let x = self.attention_norm.forward(x + pass.dropout(attended, dropout, site));
+        let x = self.attention_norm.forward(only(x, rows) + pass.dropout(attended, dropout, site));
         let inner = self.mlp.forward(x.clone(), pass);
         self.mlp_norm.forward(x + pass.dropout(inner, dropout, site + 1))
     }

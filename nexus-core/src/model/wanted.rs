@@ -44,6 +44,14 @@ impl Wanted {
     }
 }
 
+/// The states of tokens `rows`, `[1, N, D]`, or all of `x: [B, T, D]` without them.
+pub(super) fn only(x: Tensor<3>, rows: Option<&[i32]>) -> Tensor<3> {
+    match rows {
+        Some(rows) => select_tokens(x, rows),
+        None => x,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use crate::data::{Example, collate};
